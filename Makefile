@@ -1,0 +1,46 @@
+# Two commands do everything: `make sim` plays a whole door, `make test` passes all tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup sim test bench mpy lint fmt check clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(STAMP): pyproject.toml requirements.lock tools/fetch_unittest.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python tools/fetch_unittest.py
+	@touch $(STAMP)
+
+setup: $(STAMP) ## install the pinned tools into .venv
+
+mpy: $(STAMP) ## cross-compile everything that runs on the chip
+	$(BIN)/python -m menwei.build
+
+sim: $(STAMP) ## play a day at a simulated door; other scenarios or your own hands: ARGS=...
+	$(BIN)/menwei sim $(if $(ARGS),$(ARGS),--script a_day_at_a_door)
+
+test: $(STAMP) ## run all tests
+	$(BIN)/pytest $(ARGS)
+
+bench: $(STAMP) ## measure, print beside target and alternative, write build/bench.json
+	$(BIN)/python -m tests.bench $(ARGS)
+
+lint: $(STAMP) ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+fmt: $(STAMP) ## fix style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint mpy test bench ## everything that must hold before a change lands
+
+clean: ## remove what was built
+	rm -rf build $(VENV)
