@@ -1,0 +1,47 @@
+"""Technical log on the serial port: `time level area message key=value…`, one line each.
+
+    log = Log(sys.stdout.write, clock)
+    log.info("link", "connected", host="10.0.0.2")
+
+No names, no card numbers and no pseudonyms go through here. The time is UTC, or `+seconds` since boot while the
+clock stands at its floor.
+"""
+
+import time
+
+from storage import record
+
+# MicroPython counts from 2000 on the ESP32 and from 1970 on the unix port.
+EPOCH_2020_S = 1577836800 if time.gmtime(0)[0] == 1970 else 631152000
+
+
+class Log:
+    """Writes lines; keeps nothing."""
+
+    def __init__(self, write, clock, uptime):
+        """Write to `write(str)`, stamped by `clock` (firmware.clock.Clock) and `uptime` (Uptime)."""
+        self._write = write
+        self._clock = clock
+        self._uptime = uptime
+
+    def info(self, area, message, **values):
+        """What happens every day."""
+        self._line("info", area, message, values)
+
+    def warning(self, area, message, **values):
+        """What somebody should look at some day."""
+        self._line("warn", area, message, values)
+
+    def error(self, area, message, **values):
+        """What somebody should look at now."""
+        self._line("error", area, message, values)
+
+    def _line(self, level, area, message, values):
+        if self._clock.trust == record.FLOOR:
+            stamp = "+%ds" % self._uptime.seconds
+        else:
+            stamp = "%04d-%02d-%02dT%02d:%02d:%02dZ" % time.gmtime(EPOCH_2020_S + self._clock.now_s)[:6]
+        line = "%s %-5s %-6s %s" % (stamp, level, area, message)
+        for key in sorted(values):
+            line += " %s=%s" % (key, values[key])
+        self._write(line + "\n")

