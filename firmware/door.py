@@ -71,7 +71,10 @@ class Door:
             self.state = OPEN
 
     def release(self, cause, open_ms):
-        """Let the lock go for `open_ms` because of `cause`. Allocates nothing while the leaf is closed: the card path."""
+        """Let the lock go for `open_ms` because of `cause`.
+
+        The card path: allocates nothing while the leaf is closed.
+        """
         if self.state < OPEN:
             self.state = UNLOCKED
             self.cause = cause

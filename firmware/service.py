@@ -11,7 +11,6 @@ import time
 
 from micropython import const
 
-from drivers import iso14443a
 from firmware import door as doors
 from firmware import patterns
 from firmware.version import VERSION

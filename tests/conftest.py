@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from menwei.build import OUT, ROOT, build
 
 MICROPYTHON = Path(sys.executable).with_name("micropython")
