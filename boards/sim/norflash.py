@@ -5,7 +5,7 @@
     cards.writeblocks(0, b"\\x0f", 8)  # programs without erasing
     flash.fail_at(3, "random", 1)  # power is lost inside the third program or erase from now
 
-Cut modes of `fail_at`. The chip programs page after page, so of a program over several pages only one page is ever torn.
+Cut modes of `fail_at`. The chip programs page after page, so of a program over several pages only one is ever torn.
 
     prefix      a program ends somewhere, inside a byte too
     random      a random subset of the bits that should clear did clear
@@ -13,8 +13,8 @@ Cut modes of `fail_at`. The chip programs page after page, so of a program over 
     preprogram  erase: NOR chips first program a sector to zeros; a random subset of the ones became zeros
     none, all   nothing was done; all was done, then power went
 
-Of a program `half` and `preprogram` mean `random`; of an erase `prefix` and `random` mean `half`. How many bits "a subset" is
-varies with the seed from nearly none to nearly all.
+Of a program `half` and `preprogram` mean `random`; of an erase `prefix` and `random` mean `half`. How many bits
+"a subset" is varies with the seed from nearly none to nearly all.
 """
 
 from array import array
@@ -45,6 +45,8 @@ class PowerCut(BaseException):
 
 
 class NorFlash:
+    """One flash chip; the image is only in the file."""
+
     def __init__(self, path, size, create=True):
         if size <= 0 or size % _SECTOR:
             raise ValueError("flash size must be a multiple of 4096")
@@ -69,9 +71,11 @@ class NorFlash:
         self.reset_counters()
 
     def reset_counters(self):
+        """Start the counters again; `erase_counts` go on."""
         self.reads = self.programs = self.erases = self.bytes_read = self.bytes_programmed = 0
 
     def close(self):
+        """Close the file."""
         self._file.close()
 
     # --- failures ---
@@ -98,6 +102,7 @@ class NorFlash:
             self._bad.discard(sector_no)
 
     def power_off(self):
+        """Power goes between two operations: each one raises PowerCut from now on."""
         self._off = True
 
     def power_on(self):
@@ -108,6 +113,7 @@ class NorFlash:
     # --- the chip ---
 
     def read(self, addr, buf):
+        """Fill `buf` from `addr` on."""
         length = len(buf)
         if self._off:
             raise PowerCut()
@@ -121,6 +127,7 @@ class NorFlash:
         clock.charge_us(_READ_CALL_US + length // _READ_BYTES_PER_US)
 
     def program(self, addr, buf):
+        """Clear the bits that are zero in `buf`."""
         length = len(buf)
         self._check(addr, length)
         self.programs += 1
@@ -134,6 +141,7 @@ class NorFlash:
             clock.charge_us(_PROGRAM_PAGE_US * (((addr + length - 1) >> 8) - (addr >> 8) + 1))
 
     def erase(self, sector_no):
+        """Set 4096 bytes to ones."""
         addr = sector_no * _SECTOR
         self._check(addr, _SECTOR)
         self.erases += 1
@@ -281,9 +289,11 @@ class Region:
         return self.offset + at
 
     def readblocks(self, block, buf, off=0):
+        """Fill `buf` from `off` bytes into the block."""
         self.flash.read(self._at(block, off, len(buf)), buf)
 
     def writeblocks(self, block, buf, off=None):
+        """With `off`: program only. Without: erase the blocks, then program, as the ESP32 port does."""
         length = len(buf)
         if off is not None:
             self.flash.program(self._at(block, off, length), buf)
@@ -296,6 +306,7 @@ class Region:
         self.flash.program(addr, buf)
 
     def ioctl(self, op, arg=0):
+        """Number (4) and size (5) of blocks, erase one (6); numbers of vfs.AbstractBlockDev."""
         if op == 4:
             return self.size // _SECTOR
         if op == 5:
