@@ -1,0 +1,194 @@
+"""Messages between a door and its upstream, the door's half: parse and verify what comes, build what goes.
+
+    epoch, sequence, chain = messages.parse_ack(derive(door_key, b"event-ack"), wire)    # raises Refused
+
+The formats are in docs/protocol.md; the other half is sync/upstream.py. Pure: no I/O, runs on MicroPython and
+CPython. A parser looks at length and version first, at the MAC next, and at what the message says last.
+"""
+
+import json
+from struct import pack_into, unpack_from
+
+from micropython import const
+
+from storage.mac import Hmac, same
+
+# Operation of a command.
+OP_UNLOCK = const(1)
+OP_SET_TIME = const(2)
+
+# Result of a command; also the reason of a refused message.
+DONE = const(0)
+WRONG_MAC = const(1)
+WRONG_SESSION = const(2)
+REPLAYED = const(3)
+TOO_LATE = const(4)
+NOT_APPROVED = const(5)
+UNKNOWN_OPERATION = const(6)
+RETAINED = const(7)
+MALFORMED = const(8)
+REFUSED_BY_DOOR = const(9)
+
+# Operation of a change in a list delta.
+PUT = const(1)
+SUSPEND = const(2)
+REVOKE = const(3)
+FORGET = const(4)
+
+WILL = b'{"v":1,"online":0}'
+
+_MAC = const(16)
+_ACK = const(32)
+_COMMAND_BODY = const(40)
+_COMMAND = const(72)
+_RESULT = const(40)
+_DELTA_HEADER = const(16)
+_CHANGE = const(16)
+_MAX_CHANGES = const(64)
+_MAX_GROUP = const(63)
+_MAX_USES = const(16)
+_LIMIT = const(0x40000000)
+
+
+class Refused(ValueError):
+    """A message that must not be acted on; `result` is one of the numbers above."""
+
+    def __init__(self, sentence, result=MALFORMED):
+        super().__init__(sentence)
+        self.result = result
+
+
+def topic(site, door, leaf):
+    """Return the topic `leaf` of a door."""
+    return "menwei/v1/%s/%s/%s" % (site, door, leaf)
+
+
+def mac(key, data, end):
+    """Return the MAC of the first `end` bytes of `data`."""
+    digest = Hmac(key)
+    digest.update(memoryview(data)[:end])
+    return digest.digest()[:_MAC]
+
+
+def verify(key, data, end, start):
+    """Refuse `data` unless the MAC of `data[:end]` stands at `start`; compared in constant time."""
+    if not same(mac(key, data, end), data, start):
+        raise Refused("the MAC is wrong: made with another key, or changed on the way", WRONG_MAC)
+
+
+def expect(data, length, least=0):
+    """Refuse `data` unless it has `length` bytes, at least `least`, and version 1."""
+    if len(data) != length or length < least or data[0] != 1:
+        raise Refused("length or version is wrong: see protocol.md")
+
+
+def numbers(data, layout, offset):
+    """Unpack numbers, each of which must stay below 2^30: a small integer on a 32-bit MicroPython."""
+    values = unpack_from(layout, data, offset)
+    for value in values:
+        if value >= _LIMIT:
+            raise Refused("a number lies beyond 2^30")
+    return values
+
+
+# event/ack
+
+
+def parse_ack(key, data):
+    """Return (epoch, sequence, chain) of an authentic acknowledgement."""
+    expect(data, _ACK)
+    verify(key, data, 16, 16)
+    return bytes(data[1:5]), numbers(data, "<I", 5)[0], bytes(data[9:16])
+
+
+# state
+
+
+def build_state(key, members):
+    """Return `members` as JSON with its MAC behind an LF."""
+    body = json.dumps(members, separators=(",", ":")).encode()
+    return body + b"\n" + mac(key, body, len(body)).hex().encode()
+
+
+# list
+
+
+class Delta:
+    """Changes of the list; `change(i)` is (operation, pseudonym, from, until, group, key version, uses)."""
+
+    def __init__(self, data):
+        self.count = data[2] | data[3] << 8
+        self.epoch = bytes(data[4:8])
+        self.from_revision, self.to_revision = numbers(data, "<II", 8)
+        self._data = data
+
+    def change(self, index):
+        """Return the change at `index`; the data must not have changed since."""
+        data = self._data
+        at = _DELTA_HEADER + _CHANGE * index
+        valid_from = data[at + 8] | data[at + 9] << 8 | data[at + 10] << 16
+        valid_until = data[at + 11] | data[at + 12] << 8 | data[at + 13] << 16
+        flags = data[at + 15]
+        return data[at], bytes(data[at + 1 : at + 8]), valid_from, valid_until, data[at + 14], flags & 3, flags >> 2
+
+
+def parse_delta(key, data):
+    """Return the authentic Delta in `data`, every change of it checked."""
+    size = len(data)
+    expect(data, size, _DELTA_HEADER + _MAC)
+    end = size - _MAC
+    count = data[2] | data[3] << 8
+    if data[1] != 1 or count > _MAX_CHANGES or end != _DELTA_HEADER + _CHANGE * count:
+        raise Refused("the delta's header does not fit its length")
+    verify(key, data, end, end)
+    delta = Delta(data)
+    if delta.to_revision <= delta.from_revision:
+        raise Refused("the delta does not lead to a later revision")
+    for at in range(_DELTA_HEADER, end, _CHANGE):
+        if not PUT <= data[at] <= FORGET or data[at + 14] > _MAX_GROUP or data[at + 15] >> 2 > _MAX_USES:
+            raise Refused("a change has an unknown operation, group or number of uses")
+    return delta
+
+
+# cmd
+
+
+class Command:
+    """An authentic command, as the door's firmware gets it."""
+
+    def __init__(self, data):
+        self.operation = data[1]
+        self.reason = data[2] | data[3] << 8
+        self.nonce = bytes(data[4:20])
+        self.number, self.deadline_s, self.operator, self.approver, self.argument = numbers(data, "<IIIII", 20)
+        self._data = bytes(data[:_COMMAND_BODY])
+        self.approved = False
+
+    def evidence(self):
+        """Return the payload of the command's record, 24 bytes; docs/protocol.md, "cmd"."""
+        data = self._data
+        return data[28:40] + data[2:4] + data[4:14]
+
+
+def parse_command(key, approve_key, data):
+    """Return the authentic Command in `data`; `approved` tells whether a named approver's MAC is right.
+
+    Session, order, deadline and approval are for the caller to judge: only the door knows its session.
+    """
+    expect(data, _COMMAND)
+    verify(key, data, 56, 56)
+    command = Command(data)
+    command.approved = command.approver > 0 and same(mac(approve_key, data, _COMMAND_BODY), data, _COMMAND_BODY)
+    return command
+
+
+# cmd/result
+
+
+def build_result(key, operation, result, number, nonce):
+    """Return the answer to the command `number` of the session `nonce`."""
+    data = bytearray(_RESULT)
+    pack_into("<BBHI", data, 0, 1, operation, result, number)
+    data[8:24] = nonce
+    data[24:] = mac(key, data, 24)
+    return bytes(data)
