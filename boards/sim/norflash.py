@@ -67,6 +67,7 @@ class NorFlash:
         self._old = bytearray(_ONES)  # all ones between calls
         self._bad = set()
         self._io = {}  # kind: operations until the failing one
+        self.starts = 0  # how often power came
         self.power_on()
         self.reset_counters()
 
@@ -108,6 +109,7 @@ class NorFlash:
     def power_on(self):
         """Power is back; a cut that was planned and did not come is forgotten."""
         self._off = False
+        self.starts += 1
         self._cut_in = 0  # 0: none planned
 
     # --- the chip ---
