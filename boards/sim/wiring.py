@@ -1,0 +1,48 @@
+"""The wires between the door's mechanics and the chip's pins, from the PIN_* numbers of the board.
+
+    door = Door(board.LOCK_FAIL_SAFE)
+    wire(door, board, pins)
+
+A contact that is closed pulls its pin to ground, one that is open leaves it to the pull-up on the board; the inputs of
+the loads are pulled down, so that a floating pin switches nothing on.
+"""
+
+INPUTS = ("door_contact", "bolt_contact", "exit", "fire", "tamper", "intercom", "key")
+OUTPUTS = ("relay", "green", "red", "sounder")
+
+
+def pin_of(board, name):
+    """Return the number of a pin by its name in the mechanics, None if it is not fitted."""
+    return getattr(board, "PIN_" + name.upper(), None)
+
+
+def pull(board, pins):
+    """Solder the resistors in."""
+    for names, level in ((INPUTS, 1), (OUTPUTS, 0)):
+        for name in names:
+            pin = pin_of(board, name)
+            if pin is not None:
+                pins.external_pull(pin, level)
+
+
+class _Contacts:
+    def __init__(self, board, pins):
+        self._board = board
+        self._pins = pins
+
+    def set(self, name, level):
+        """A contact closed (0) or opened (1)."""
+        pin = pin_of(self._board, name)
+        if pin is not None:
+            self._pins.drive(pin, None if level else 0)
+
+
+def wire(door, board, pins):
+    """Connect the model to the pins of this process."""
+    pull(board, pins)
+    door.connect(_Contacts(board, pins))
+    for name in OUTPUTS:
+        pin = pin_of(board, name)
+        if pin is not None:
+            pins.on_change(pin, lambda _, level, name=name: door.out(name, level))
+            door.out(name, pins.level(pin))
