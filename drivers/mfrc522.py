@@ -1,0 +1,240 @@
+"""MFRC522 reader chip on SPI: the transport under drivers/iso14443a.py.
+
+    from machine import Pin, SPI
+    chip = Mfrc522(SPI(2, baudrate=4_000_000), Pin(16, Pin.OUT, value=1), Pin(17, Pin.OUT, value=0))
+    cards = Iso14443a(chip)
+    await cards.start()
+
+Registers and sections are those of the MFRC522 data sheet, revision 3.9. What one exchange costs on the bus is counted
+in tests/drivers/chip_mfrc522.py: no register is read to be modified, and one frame reads all status registers.
+"""
+
+from asyncio import sleep_ms
+from time import ticks_add, ticks_diff, ticks_ms
+
+from micropython import const
+
+from drivers.iso14443a import BUSY, COLLISION, GARBLED, TIMEOUT, ReaderFault
+
+# Address bytes on SPI: register << 1, bit 7 set to read, 8.1.2.3
+_COMMAND = const(0x01 << 1)
+_FIFO_DATA = const(0x09 << 1)
+_BIT_FRAMING = const(0x0D << 1)
+_TX_CONTROL = const(0x14 << 1)
+_RF_CFG = const(0x26 << 1)
+_RELOAD_HIGH = const(0x2C << 1)
+_RELOAD_LOW = const(0x2D << 1)
+_VERSION = const(0x37 << 1)
+_READ = const(0x80)
+
+_START_SEND = const(0x80)
+_POWER_DOWN = const(0x10)  # in CommandReg, while the oscillator starts, 8.6.2
+# ComIrqReg
+_SET1 = const(0x80)  # write only, reads 0
+_RX_IRQ = const(0x20)
+_ERR_IRQ = const(0x02)
+_TIMER_IRQ = const(0x01)
+# ErrorReg
+_COLL_ERR = const(0x08)
+_OTHER_ERRORS = const(0x93)  # WrErr, BufferOvfl, ParityErr, ProtocolErr
+
+_FIFO_SIZE = const(64)
+_SHORT = const(12)  # frames up to here have their slice of the buffer ready
+_TICK_US = const(25)  # of the chip's timer: 13.56 MHz / (2 * 169 + 1)
+_RESET_MS = const(3)
+_WAKE_MS = const(60)  # oscillator start-up; ready boards take 1 to 10 ms, slow crystals up to 50
+_FIELD_ON_MS = const(7)
+_SLACK_MS = const(20)  # 64 bytes each way take 12 ms of air
+
+# Whole SPI frames that never change
+_STOP = const(b"\x02\x00")  # CommandReg: Idle
+_TRANSCEIVE = const(b"\x02\x0c")
+_TRANSMIT = const(b"\x02\x04")
+_SOFT_RESET = const(b"\x02\x0f")
+_CLEAR_IRQ = const(b"\x08\x7f")  # ComIrqReg: clear all
+_FLUSH = const(b"\x14\x80")  # FIFOLevelReg: FlushBuffer
+# Read ComIrqReg, ErrorReg, FIFOLevelReg and ControlReg in one frame; each value follows its address, table 6
+_STATUS = const(b"\x88\x8c\x94\x98\x00")
+_PATTERN = const(b"\x12\x5a\x00\xff\xa5\x3c")  # to the FIFO: no bus that is stuck can send it back
+
+# Register and value, what differs from the reset values
+_SETTINGS = const(
+    b"\x24\x00"  # TxModeReg, RxModeReg: 106 kbit/s, CRC by software
+    b"\x26\x00"
+    b"\x2a\x40"  # TxASKReg: Force100ASK
+    b"\x22\x3d"  # ModeReg: CRC preset 6363h
+    b"\x54\x80"  # TModeReg: TAuto, the timer runs from the end of sending to the fifth bit received
+    b"\x56\xa9"  # TPrescalerReg 169: 25 us
+)
+
+_GAINS_DB = const((18, 23, 18, 23, 33, 38, 43, 48))  # RFCfgReg.RxGain
+
+_DEAD = "Reader does not answer: check its power, wiring and reset pin, then start it again."
+
+
+class Mfrc522:
+    """One chip on a bus of its own: nobody else may clock it during an exchange."""
+
+    def __init__(self, spi, cs, rst, gain_db=33):
+        """`cs` and `rst` are output pins; `rst` may be None when it is wired to the supply.
+
+        `gain_db` of the receiver is 18, 23, 33, 38, 43 or 48. More than needed makes read errors.
+        """
+        if gain_db not in _GAINS_DB:
+            raise ValueError("gain_db must be 18, 23, 33, 38, 43 or 48.")
+        self._cs = cs
+        self._rst = rst
+        self._gain = _GAINS_DB.index(gain_db) << 4 | 0x08  # bit 3 is reserved and 1 after reset
+        self._write = spi.write  # bound once: binding on the way would allocate
+        self._exchange = spi.write_readinto
+        self.frame = bytearray(1 + _FIFO_SIZE)
+        self._view = memoryview(self.frame)
+        self._slices = [self._view[:size] for size in range(_SHORT + 1)]
+        self._pair = bytearray(2)
+        self._status = bytearray(len(_STATUS))
+        self._framing = -1
+        self._timeout_us = 0
+        self._deadline = ticks_ms()
+        self.version = 0
+        self.rx_last_bits = 0  # valid bits in the last byte received, 0: all
+
+    async def start(self):
+        """Reset the chip, prove that it can be written and read, set it up and switch the field on."""
+        self._cs(1)
+        if self._rst is not None:
+            self._rst(0)  # explicitly: a floating pin is power-down
+            await sleep_ms(_RESET_MS)
+            self._rst(1)
+            await self._awake()
+        self._put(_SOFT_RESET)
+        await self._awake()
+        self._framing = -1
+        self._timeout_us = 0
+        self._check()
+        for index in range(0, len(_SETTINGS), 2):
+            self._register(_SETTINGS[index], _SETTINGS[index + 1])
+        self._register(_RF_CFG, self._gain)
+        self.field(True)
+        await sleep_ms(_FIELD_ON_MS)
+
+    async def _awake(self):
+        deadline = ticks_add(ticks_ms(), _WAKE_MS)
+        while True:
+            await sleep_ms(2)
+            if not self._read(_COMMAND) & _POWER_DOWN:
+                return
+            if ticks_diff(ticks_ms(), deadline) > 0:
+                raise ReaderFault(_DEAD)
+
+    def _check(self):
+        """Write the FIFO and read it back. A version number alone proves nothing, and clones have many."""
+        frame = self.frame
+        self._put(_FLUSH)
+        self._put(_PATTERN)
+        count = len(_PATTERN) - 1
+        self._take(count)
+        for index in range(1, count + 1):
+            if frame[index] != _PATTERN[index]:
+                raise ReaderFault(_DEAD)
+        self.version = self._read(_VERSION)
+        if self.version == 0x00 or self.version == 0xFF:
+            raise ReaderFault(_DEAD)
+
+    def field(self, on):
+        """The carrier on both antenna pins. Cards must get 5.1 ms after it is on."""
+        self._register(_TX_CONTROL, 0x83 if on else 0x80)
+
+    def send(self, length, last_bits, timeout_us):
+        """Begin an exchange: frame[1:1 + length] goes out, with `last_bits` bits of its last byte (0: all of them).
+
+        `timeout_us` counts from the end of sending to the first bits of the answer.
+        """
+        if timeout_us != self._timeout_us:
+            self._timeout_us = timeout_us
+            ticks = min(timeout_us // _TICK_US, 0xFFFF)
+            self._register(_RELOAD_HIGH, ticks >> 8)
+            self._register(_RELOAD_LOW, ticks & 0xFF)
+        # BitFraming goes first alone when it changes: a chip that still holds StartSend would send with the old one
+        if last_bits != self._framing:
+            self._framing = last_bits
+            self._register(_BIT_FRAMING, last_bits)
+        self._put(_CLEAR_IRQ)
+        self._put(_FLUSH)
+        self._fill(length)
+        self._put(_TRANSCEIVE)
+        self._register(_BIT_FRAMING, _START_SEND | last_bits)
+        self._deadline = ticks_add(ticks_ms(), timeout_us // 1000 + _SLACK_MS)
+
+    def poll(self):
+        """How the exchange goes: BUSY, TIMEOUT, COLLISION, GARBLED or the number of bytes now in frame[1:]."""
+        status = self._status
+        self._cs(0)
+        self._exchange(_STATUS, status)
+        self._cs(1)
+        irq = status[1]
+        if irq & _SET1:  # always reads 0: nobody drives the line
+            raise ReaderFault(_DEAD)
+        if irq & _RX_IRQ:
+            if status[2] & _COLL_ERR:
+                return COLLISION
+            count = status[3]
+            if status[2] & _OTHER_ERRORS or not 0 < count <= _FIFO_SIZE:
+                return GARBLED
+            self.rx_last_bits = status[4] & 0x07
+            self._take(count)
+            # Only complete bytes are a frame here
+            return GARBLED if self.rx_last_bits else count
+        if irq & _TIMER_IRQ:
+            self._put(_STOP)  # the receiver would listen on
+            return TIMEOUT
+        if ticks_diff(ticks_ms(), self._deadline) < 0:
+            return BUSY
+        # The timer runs out whatever a card does, unless the first bits of an answer have stopped it
+        if not irq & _ERR_IRQ:
+            raise ReaderFault(_DEAD)
+        self._put(_STOP)
+        return GARBLED
+
+    def push(self, length):
+        """Send frame[1:1 + length] and do not listen. Follows an exchange that ended in whole bytes."""
+        self._fill(length)
+        self._put(_TRANSMIT)
+
+    def _put(self, data):
+        self._cs(0)
+        self._write(data)
+        self._cs(1)
+
+    def _register(self, address, value):
+        pair = self._pair
+        pair[0] = address
+        pair[1] = value
+        self._put(pair)
+
+    def _read(self, address):
+        pair = self._pair
+        pair[0] = address | _READ
+        pair[1] = 0
+        self._cs(0)
+        self._exchange(pair, pair)
+        self._cs(1)
+        return pair[1]
+
+    def _slice(self, size):
+        return self._slices[size] if size <= _SHORT else self._view[:size]
+
+    def _fill(self, length):
+        """The frame into the FIFO, in one burst behind the address."""
+        self.frame[0] = _FIFO_DATA
+        self._put(self._slice(1 + length))
+
+    def _take(self, count):
+        """The FIFO into the frame, in one burst; the bytes overtake their addresses in the same buffer."""
+        frame = self.frame
+        for index in range(count):
+            frame[index] = _FIFO_DATA | _READ
+        frame[count] = 0
+        data = self._slice(1 + count)
+        self._cs(0)
+        self._exchange(data, data)
+        self._cs(1)

@@ -1,0 +1,310 @@
+"""Driver and protocol on the simulated board: its SPI, its pins, its MFRC522 and cards, in virtual time."""
+
+import gc
+import random
+from time import ticks_us
+from unittest import TestCase
+
+from boards.sim import clock, pins, spibus
+from boards.sim.cards import Card
+from boards.sim.mfrc522_chip import Mfrc522Chip
+from drivers import iso14443a, mfrc522
+from drivers.iso14443a import SEVERAL, Iso14443a, ReaderFault
+from drivers.mfrc522 import Mfrc522
+from machine import SPI, Pin
+
+CS = 16
+RST = 17
+CALL_US = 80  # what one SPI call costs on the chip
+POLL_MS = 10
+
+UIDS = (
+    b"\x9c\x59\x9b\x32",
+    b"\x04\xf2\x52\xb1\xec\x02\x80",
+    b"\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a",
+)
+
+# The drivers take these names from time and asyncio at import; on the simulated board they are its own.
+for module in (iso14443a, mfrc522):
+    module.ticks_ms = clock.ticks_ms
+    module.ticks_add = clock.ticks_add
+    module.ticks_diff = clock.ticks_diff
+
+
+class Bench:
+    """The board's wires, and a loop that only runs the one task."""
+
+    def __init__(self, start_us=0, **options):
+        clock.setup("virtual", start_us)
+        pins.forget()
+        spibus.call_us = CALL_US
+        self.chip = Mfrc522Chip(clock, **options)
+        spibus.attach(CS, self.chip)
+        pins.on_change(RST, lambda _pin, level: self.chip.reset_pin(level))
+        self.spi = SPI(2, baudrate=4_000_000)
+        self.reader = Mfrc522(self.spi, Pin(CS, Pin.OUT, value=1), Pin(RST, Pin.OUT, value=0))
+        self.cards = Iso14443a(self.reader)
+        self.uid = bytearray(10)
+        self.blocked_us = 0
+        self.sleeps = 0
+        self._since_us = clock.now_us()
+        for module in (iso14443a, mfrc522):
+            module.sleep_ms = self.sleep_ms
+
+    def close(self):
+        spibus.call_us = 0
+
+    def sleep_ms(self, delay_ms):
+        """As asyncio's: until the millisecond ticks have moved on by delay_ms."""
+        self.blocked_us = max(self.blocked_us, clock.now_us() - self._since_us)
+        self.sleeps += 1
+        clock.sleep_us(delay_ms * 1000 - clock.now_us() % 1000)
+        self._since_us = clock.now_us()
+        return iter((None,))
+
+    def run(self, awaitable):
+        """Await it."""
+        self._since_us = clock.now_us()
+        try:
+            while True:
+                if hasattr(awaitable, "send"):
+                    awaitable.send(None)
+                else:
+                    awaitable.__next__()
+        except StopIteration as stop:
+            self.blocked_us = max(self.blocked_us, clock.now_us() - self._since_us)
+            return stop.value
+
+    def start(self):
+        return self.run(self.cards.start())
+
+    def find(self):
+        result = self.run(self.cards.find(self.uid))
+        clock.sleep_us(POLL_MS * 1000)
+        return result
+
+    def finds(self, times):
+        return [self.find() for _ in range(times)]
+
+
+class OnTheBoard(TestCase):
+    def setUp(self):
+        self.bench = Bench(start_us=random.randrange(1000))
+        self.bench.start()
+        self.field = self.bench.chip.field
+
+    def tearDown(self):
+        self.bench.close()
+
+    def finds(self, *expected):
+        self.assertEqual(self.bench.finds(len(expected)), list(expected))
+
+
+class Reading(OnTheBoard):
+    def test_all_lengths(self):
+        for uid in UIDS:
+            self.field.put(Card(uid))
+            found = [result for result in self.bench.finds(6) if result]
+            self.assertEqual(found, [len(uid)])
+            self.assertEqual(bytes(self.bench.uid[: len(uid)]), uid)
+            self.field.remove()
+            self.finds(0, 0, 0, 0)
+            self.assertEqual(self.bench.cards.present, 0)
+
+    def test_many_uids(self):
+        seed = ticks_us()
+        print("seed", seed)
+        random.seed(seed)
+        for turn in range(60):
+            uid = bytearray([random.randrange(256) for _ in range((4, 7, 10)[turn % 3])])
+            if uid[0] == 0x88:
+                uid[0] = 0x87
+            if len(uid) > 4 and uid[3] == 0x88:
+                uid[3] = 0x87
+            uid = bytes(uid)
+            self.field.put(Card(uid))
+            found = [result for result in self.bench.finds(4) if result]
+            self.assertEqual(found, [len(uid)])
+            self.assertEqual(bytes(self.bench.uid[: len(uid)]), uid)
+            self.field.remove()
+            self.bench.finds(4)
+
+    def test_a_card_that_stays_an_hour(self):
+        self.field.put(Card(UIDS[1]))
+        results = self.bench.finds(4)
+        self.assertEqual(sum(results), 7)
+        for _ in range(200):
+            self.assertEqual(self.bench.find(), 0)
+            clock.sleep_us(18_000_000)
+        self.assertEqual(self.bench.cards.present, 7)
+
+    def test_exchanged_between_two_looks(self):
+        self.field.put(Card(UIDS[0]))
+        self.bench.finds(3)
+        self.field.remove()
+        self.field.put(Card(UIDS[1]))
+        clock.sleep_us(10_000)
+        found = [result for result in self.bench.finds(4) if result]
+        self.assertEqual(found, [7])
+        self.assertEqual(bytes(self.bench.uid[:7]), UIDS[1])
+
+    def test_damaged_answers_are_no_removal(self):
+        self.field.put(Card(UIDS[1]))
+        self.assertEqual(sum(self.bench.finds(3)), 7)
+        for noise in range(1, 12):
+            self.bench.chip.noise = noise
+            self.assertEqual(sum(self.bench.finds(8)), 0)
+            self.bench.chip.noise = 0
+            self.assertEqual(sum(self.bench.finds(3)), 0)
+            self.assertEqual(self.bench.cards.present, 7)
+
+    def test_damaged_answers_at_the_first_read(self):
+        for noise in range(1, 12):
+            self.bench.chip.noise = noise
+            self.field.put(Card(UIDS[1]))
+            found = [result for result in self.bench.finds(8) if result]
+            self.bench.chip.noise = 0
+            self.assertEqual([result for result in found if result > 0], [7])
+            self.assertEqual(bytes(self.bench.uid[:7]), UIDS[1])
+            self.field.remove()
+            self.bench.finds(5)
+
+    def test_deaf_antenna_reads_nobody(self):
+        self.bench.chip.deaf = True
+        self.field.put(Card(UIDS[0]))
+        self.finds(0, 0, 0)
+
+    def test_across_the_wrap_of_the_ticks(self):
+        self.bench.close()
+        self.bench = Bench(start_us=59_900_000)  # the simulated ticks wrap after a minute
+        self.bench.start()
+        self.bench.chip.field.put(Card(UIDS[0]))
+        results = self.bench.finds(40)
+        self.assertEqual(sum(results), 4)
+
+
+class TwoCards(OnTheBoard):
+    def test_refused_as_several_and_the_last_one_read(self):
+        first = Card(UIDS[0])
+        self.field.put(first)
+        self.field.put(Card(UIDS[1]))
+        results = [result for result in self.bench.finds(8) if result]
+        self.assertEqual(results, [SEVERAL])
+        self.field.remove(first)
+        results = [result for result in self.bench.finds(4) if result]
+        self.assertEqual(results, [7])
+
+    def test_a_second_card_beside_one_that_stays(self):
+        first = Card(UIDS[0])
+        self.field.put(first)
+        self.assertEqual(sum(self.bench.finds(3)), 4)
+        self.field.put(Card(UIDS[1]))
+        self.assertEqual(sum(self.bench.finds(4)), 0)
+        self.field.remove(first)
+        results = [result for result in self.bench.finds(4) if result]
+        self.assertEqual(results, [7])
+
+
+class Faults(OnTheBoard):
+    def test_stuck_lines(self):
+        for miso in (0x00, 0xFF):
+            self.bench.chip.miso = miso
+            with self.assertRaises(ReaderFault):
+                self.bench.finds(2)
+            with self.assertRaises(ReaderFault):
+                self.bench.start()
+            self.bench.chip.miso = None
+            self.bench.start()
+            self.field.put(Card(UIDS[0]))
+            self.assertEqual(sum(self.bench.finds(4)), 4)
+            self.field.remove()
+            self.bench.finds(4)
+
+    def test_in_the_middle_of_a_search(self):
+        self.field.put(Card(UIDS[1]))
+        search = self.bench.cards.find(self.bench.uid)
+        for _ in range(3):
+            search.__next__()
+        self.bench.chip.miso = 0xFF
+        with self.assertRaises(ReaderFault):
+            self.bench.run(search)
+        self.bench.chip.miso = None
+        self.bench.start()
+        self.assertEqual(sum(self.bench.finds(3)), 7)
+
+    def test_reset_behind_our_back(self):
+        # a brown-out: all registers are at their reset values, the version still reads well
+        self.bench.chip.reset_pin(0)
+        self.bench.chip.reset_pin(1)
+        with self.assertRaises(ReaderFault):
+            self.bench.finds(2)
+        self.bench.start()
+        self.field.put(Card(UIDS[0]))
+        self.assertEqual(sum(self.bench.finds(3)), 4)
+
+    def test_slow_and_strict_wake_up(self):
+        for wake_us in (300, 5_000, 45_000):
+            self.bench.close()
+            self.bench = Bench(wake_us=wake_us, strict_wake=True)
+            self.bench.start()
+            self.bench.chip.field.put(Card(UIDS[0]))
+            self.assertEqual(sum(self.bench.finds(3)), 4)
+
+    def test_recovers_without_a_reset_pin(self):
+        reader = Mfrc522(self.bench.spi, Pin(CS, Pin.OUT, value=1), None)
+        self.bench.cards = Iso14443a(reader)
+        self.bench.start()
+        self.field.put(Card(UIDS[2]))
+        self.assertEqual(sum(self.bench.finds(3)), 10)
+
+
+class Figures(OnTheBoard):
+    def test_bus_cycles(self):
+        for uid, selects, count in ((UIDS[0], 28, 84), (UIDS[1], 46, 140), (UIDS[2], 64, 196)):
+            self.field.put(Card(uid))
+            clock.sleep_us(10_000)
+            chip = self.bench.chip
+            before = chip.cs_cycles, chip.bytes
+            self.assertEqual(self.bench.find(), len(uid))
+            print("uid", len(uid), "selects", chip.cs_cycles - before[0], "bytes", chip.bytes - before[1])
+            # here a status may be read more than once for an answer
+            self.assertTrue(chip.cs_cycles - before[0] <= selects)
+            self.assertTrue(chip.bytes - before[1] <= count + 15)
+            self.field.remove()
+            self.bench.finds(4)
+        before = chip.cs_cycles
+        self.bench.finds(10)
+        print("ten idle looks: selects", chip.cs_cycles - before)
+        self.assertTrue(chip.cs_cycles - before <= 100)
+
+    def test_the_loop_waits_3_ms_at_most(self):
+        self.bench.start()
+        for uid in UIDS:
+            self.bench.finds(3)
+            self.field.put(Card(uid))
+            self.bench.finds(3)
+            self.field.remove()
+            self.bench.finds(4)
+        print("longest without giving the loop away:", self.bench.blocked_us, "us")
+        self.assertTrue(self.bench.blocked_us <= 3000)
+
+    def test_time_from_card_to_uid(self):
+        random.seed(7)
+        for uid in UIDS:
+            spent = []
+            for _ in range(100):
+                self.bench.finds(5)
+                clock.sleep_us(random.randrange(POLL_MS * 1000))
+                begin_us = clock.now_us() + random.randrange((POLL_MS + 5) * 1000)
+                clock.at_us(begin_us, self.field.put, Card(uid))
+                while not self.bench.run(self.bench.cards.find(self.bench.uid)):
+                    clock.sleep_us(POLL_MS * 1000)
+                spent.append(clock.now_us() - begin_us)
+                self.field.remove()
+                self.bench.finds(4)
+                gc.collect()
+            spent.sort()
+            mean = sum(spent) // len(spent)
+            print("uid", len(uid), "mean", mean, "us, 99th of 100", spent[98], "us")
+            self.assertTrue(mean <= (26_000 if len(uid) == 10 else 22_000))
+            self.assertTrue(spent[98] <= 50_000)
