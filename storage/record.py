@@ -1,9 +1,35 @@
 """Journal records: numbers, layout and chain, defined once for the door and for the host.
 
+    if record.code(buf[0]) == record.SINGLE and buf[record.KIND] == record.GRANTED:
+        print(record.get30(buf, record.SEQ), record.get30(buf, record.TIME))
+
 The layout is in docs/flash-formats.md. Pure: no I/O, runs on MicroPython and CPython.
 """
 
+from hashlib import sha256
+
 from micropython import const
+
+# First byte of a slot. Any two of these, of zero (torn) and ones (erased) differ in four bits: one flip hides none.
+SINGLE = const(0x55)
+LONG = const(0x33)
+SECOND = const(0x3C)
+KEY = const(0x0F)
+
+# Where a record's fields begin.
+SEQ = const(1)  # bits 30-31: two low bits of the key generation
+BOOT_NUMBER = const(5)
+TIME = const(7)  # bits 30-31: trust
+UNCERTAINTY = const(11)
+KIND = const(12)
+REASON = const(13)
+PSEUDONYM = const(14)
+DETAIL = const(21)
+MAC = const(25)
+
+# Why a GAP record was made (its reason).
+GIVEN_UP = const(1)  # the oldest sector was erased before it was acknowledged
+NOT_STORED = const(2)  # records of the lowest class, while more than 75 % are unacknowledged
 
 # Kind of a record.
 BOOT = const(1)  # reason: reset cause; detail: seconds since the last record, if known
@@ -63,3 +89,83 @@ ALARM_KEYS_LOST = const(10)
 FLOOR = const(0)
 HELD = const(1)
 SYNCHRONISED = const(2)
+
+# Class by kind: 0 goes first under pressure, 2 last.
+LOW = const(0)
+_CLASSES = b"\x02\x01\x02\x01\x02\x01\x00\x00\x02\x02\x02\x02\x01\x01\x01\x02\x01"
+
+
+def class_of(kind, reason):
+    """Class of a record: 0, 1 or 2."""
+    if kind == REFUSED and reason == UNKNOWN:
+        return 0
+    if kind >= len(_CLASSES) or (kind == OPENED and reason == CAUSE_NONE):
+        return 2
+    return _CLASSES[kind]
+
+
+def code(value):
+    """What a slot with this first byte holds, one flipped bit forgiven; 0 for none of the four."""
+    for known in b"\x55\x33\x3c\x0f":
+        difference = value ^ known
+        if not difference & (difference - 1):
+            return known
+    return 0
+
+
+def get30(buf, at):
+    """Read 30 bits; a small integer on every port."""
+    return buf[at] | buf[at + 1] << 8 | buf[at + 2] << 16 | (buf[at + 3] & 63) << 24
+
+
+def put30(buf, at, value, top=0):
+    """Write 30 bits and two more above them."""
+    buf[at] = value & 255
+    buf[at + 1] = value >> 8 & 255
+    buf[at + 2] = value >> 16 & 255
+    buf[at + 3] = value >> 24 & 63 | top << 6
+
+
+def turned(generation, buf, offset):
+    """Key generation of this record, if the one before it has `generation`; one damaged record does not lead astray."""
+    step = (buf[offset + 4] >> 6) - generation & 3
+    return generation + (0, 1, 0, -1)[step]
+
+
+def next_key(key):
+    """Key of the next generation."""
+    return _hash(b"menwei next key", key)[:16]
+
+
+def put_key(buf, offset, generation, chain, key):
+    """Write a key slot."""
+    buf[offset] = KEY
+    put30(buf, offset + 1, generation)
+    buf[offset + 5 : offset + 12] = chain
+    buf[offset + 12 : offset + 14] = _hash(b"menwei slot", buf[offset + 1 : offset + 12])[:2]
+    buf[offset + 14 : offset + 30] = key
+    buf[offset + 30 : offset + 32] = _hash(b"menwei key", buf[offset + 1 : offset + 30])[:2]
+
+
+def key_sound(buf, offset):
+    """Whether a key slot with its generation and chain value stands here."""
+    return (
+        code(buf[offset]) == KEY
+        and buf[offset + 12 : offset + 14] == _hash(b"menwei slot", buf[offset + 1 : offset + 12])[:2]
+    )
+
+
+def key_alive(buf, offset):
+    """Whether its key is there, too, not yet wiped."""
+    return buf[offset + 30 : offset + 32] == _hash(b"menwei key", buf[offset + 1 : offset + 30])[:2]
+
+
+def header_check(buf, at):
+    """Check of a sector header whose bytes 8 to 21 stand at `at`."""
+    return _hash(b"menwei journal", buf[at : at + 14])[:4]
+
+
+def _hash(purpose, data):
+    hasher = sha256(purpose)
+    hasher.update(data)
+    return hasher.digest()

@@ -1,0 +1,448 @@
+"""The door's journal: records on raw flash that no power cut can lose, sealed by a key that moves forward.
+
+    journal = Journal(Flash(partition))
+    journal.mount()                                     # or once: format(epoch, key)
+    journal.stamp(now_s, record.SYNCHRONISED, 1)
+    journal.append(record.GRANTED, 0, pseudonym, group)   # durable when it returns
+    while journal.idle():                               # when nobody stands at the door
+        pass
+    slots = journal.batch(buf, journal.acked + 1)       # buf[: 24 + 32 * slots] is the payload
+
+Formats are in docs/flash-formats.md. An append is one program, read back; it has to erase only if idle() was not
+called for two sectors.
+"""
+
+import time
+
+from micropython import const
+
+from storage import record
+from storage.mac import Hmac, same
+from storage.recovery import Recovery
+
+_SLOTS = const(128)
+_BATCH_HEADER = const(24)
+_BATCH_SLOTS = const(32)
+_RECORDS_PER_KEY = const(32)
+_IDLE_MOVE_MS = const(900_000)
+_AHEAD = const(2)  # sectors kept erased
+_CROWDED_PERCENT = const(75)
+_SHED_REPORT = const(64)
+_SAVE_GROUPS = const(2)
+_EIO = const(5)
+
+# self._work, what one program can hold: bytes 8 to 31 of a sector header, a key slot, a record, its second half.
+_KEY_AT = const(24)
+_AT = const(56)
+_SECOND_AT = const(88)
+_END = const(120)
+_ACKED_AT = const(26)
+
+
+class Journal(Recovery):
+    """One region. To read: epoch, head, acked, boot, chain, torn, failures, key_lost, last_time_s, last_in_batch."""
+
+    def __init__(self, flash):
+        Recovery.__init__(self, flash)
+        self.last_in_batch = 0
+        work = bytearray(b"\xff" * _END)
+        self._work = work
+        self._back = bytearray(_END)
+        # Views for the common record, so that the card path allocates two digests and nothing else.
+        view = memoryview(work)
+        self._single = view[_AT:_SECOND_AT]
+        self._single_back = memoryview(self._back)[: _SECOND_AT - _AT]
+        self._signed = view[_AT : _AT + record.MAC]
+        self._signed_second = view[_SECOND_AT : _SECOND_AT + record.MAC]
+        self._ready = []  # sectors kept erased
+        self._live = []  # addresses of key slots that are not wiped, newest last
+        self._lost = (bytearray(24), bytearray(24))  # payloads of the next GAP records, by reason - 1
+        self._lost_count = [0, 0]
+        self._shedding = False
+        self._given = -1  # sector whose records are counted as given up
+        self._last_ms = 0
+        self._next = None
+        self.stamp(0, record.FLOOR, 31)
+
+    def format(self, epoch, key):
+        """Begin a new journal: erases everything. The caller forgets the key afterwards; the office keeps it."""
+        top, _, _, ring = self._survey()
+        self._ring_number = max(ring, 0)
+        for _ in range(self._sectors):
+            top = (top + 1) % self._sectors  # newest last: a format that is cut short leaves a journal
+            self._clean(top)
+        self.epoch = bytes(epoch)
+        self.head = self.acked = self.boot = self._made = self._generation = 0
+        self.key_lost = False
+        self.chain[:] = bytes(7)
+        self._key = bytes(key)
+        self._mac = Hmac(key)
+        self._next = None
+        self._live = []
+        self._top = self._sectors - 1
+        self._slot = _SLOTS
+        self._ready = [0, 1]
+        self._ahead = 1
+        self._write(0)
+        self._tail = self._open = self._saved = self._top
+        self._open_slot = self._saved_groups = 0
+
+    # --- append ---
+
+    def stamp(self, time_s, grade, uncertainty):
+        """Time, trust and uncertainty of the appends that follow."""
+        record.put30(self._work, _AT + record.TIME, time_s, grade)
+        self._work[_AT + record.UNCERTAINTY] = uncertainty
+
+    def append(self, kind, reason=0, pseudonym=None, detail=0):
+        """Make a record; it is durable when this returns its sequence number. OSError if two slots failed.
+
+        While more than 75 % are unacknowledged, records of the lowest class are only counted (`head` is returned).
+        """
+        if record.class_of(kind, reason) == record.LOW and self.fill() > _CROWDED_PERCENT:
+            self._count(record.NOT_STORED, kind, reason)
+            if not self._shedding or self._lost_count[1] >= _SHED_REPORT:
+                self._report(record.NOT_STORED)
+                self._shedding = True
+            return self.head
+        self._fields(kind, reason, pseudonym, detail)
+        self._work[_AT] = record.SINGLE
+        return self._write(1)
+
+    def append_long(self, kind, reason, pseudonym, detail, payload):
+        """The same with 24 bytes more, never left out."""
+        self._fields(kind, reason, pseudonym, detail)
+        self._work[_AT] = record.LONG
+        self._work[_SECOND_AT] = record.SECOND
+        self._signed_second[1:] = payload
+        return self._write(2)
+
+    def _fields(self, kind, reason, pseudonym, detail):
+        work = self._work
+        work[_AT + record.BOOT_NUMBER] = self.boot & 255
+        work[_AT + record.BOOT_NUMBER + 1] = self.boot >> 8
+        work[_AT + record.KIND] = kind
+        work[_AT + record.REASON] = reason
+        for i in range(7):
+            work[_AT + record.PSEUDONYM + i] = pseudonym[i] if pseudonym else 0
+        record.put30(work, _AT + record.DETAIL, detail)
+
+    def _write(self, slots):
+        """Program what is in self._work; if that fails, once more in another sector."""
+        for attempt in range(2):
+            try:
+                self._program(slots)
+                break
+            except OSError:
+                self.failures += 1
+                self._abandon()
+                if attempt:
+                    raise
+        if slots:
+            self._last_ms = time.ticks_ms()
+            if self._work[_AT + record.TIME + 3] >> 6 == record.SYNCHRONISED:
+                self.last_time_s = max(self.last_time_s, record.get30(self._work, _AT + record.TIME))
+        return self.head
+
+    def _program(self, slots):
+        """One program: a record of so many slots, behind a key slot and a sector header where they are due."""
+        self._target_length = 0
+        sector = self._top
+        slot = self._slot
+        move = self._made >= _RECORDS_PER_KEY or not slots
+        start = _KEY_AT if move else _AT
+        fresh = slot + slots + move > _SLOTS
+        if fresh:
+            sector = self._next_sector()
+            slot = 1
+            start = 0
+            move = self._made > 0
+            self._put_header()
+        work = self._work
+        key = self._key
+        mac = self._mac
+        generation = self._generation
+        if move:
+            self._prepare_key()
+            key = self._next
+            mac = self._next_mac
+            generation += 1
+        if start < _AT:
+            record.put_key(work, _KEY_AT, generation, self.chain, key)
+        if slots:
+            record.put30(work, _AT + record.SEQ, self.head + 1, generation & 3)
+            mac.update(self.chain)
+            mac.update(self._signed)
+            if slots == 2:
+                mac.update(self._signed_second)
+            digest = mac.digest()
+            for i in range(7):
+                work[_AT + record.MAC + i] = digest[i]
+                if slots == 2:
+                    work[_SECOND_AT + record.MAC + i] = digest[7 + i]
+        data = self._single
+        back = self._single_back
+        if start < _AT or slots != 1:
+            data = memoryview(work)[start : _AT + 32 * slots]
+            back = memoryview(self._back)[: len(data)]
+        address = sector << 12 | (slot << 5 if start else 8)
+        self._target = address
+        self._target_length = len(data)
+        self._page_at = -1
+        self._flash.program(address, data)
+        self._flash.read(address, back)
+        if back != data:
+            raise OSError(_EIO, "journal: the flash did not take a record")
+        if fresh:
+            self._top = self._ready.pop(0)
+            self._ring_number += 1
+            self._walk_seq = -1
+        if start < _AT:
+            self._live.append(sector << 12 | slot << 5)
+            slot += 1
+            if move:
+                self._key = key
+                self._mac = mac
+                self._next = None
+                self._generation = generation
+            self._made = 0
+        self._slot = slot + slots
+        if slots:
+            for i in range(7):
+                self.chain[i] = digest[i]
+            self.head += 1
+            self._made += 1
+
+    def _put_header(self):
+        work = self._work
+        work[0] = 0x4A
+        work[1] = 1
+        work[2:6] = self.epoch
+        record.put30(work, 6, self._ring_number + 1)
+        record.put30(work, 10, self.head + 1)
+        work[14:18] = record.header_check(work, 0)
+
+    def _repair_header(self, sector):
+        self._put_header()
+        self._page_at = -1
+        self._flash.program(sector << 12 | 8, self._work[:_KEY_AT])
+
+    def _abandon(self):
+        """A program failed: leave its sector alone and what may stand there without meaning."""
+        length = self._target_length
+        if not length:
+            return
+        if self._target >> 12 == self._top:
+            self._slot = _SLOTS
+        else:
+            self._ready.pop(0)
+            self._ring_number += 1
+        try:
+            self._flash.program(self._target, bytes(length))
+        except OSError:
+            self.failures += 1  # then the numbers in the next header tell that nothing counts here
+
+    def _prepare_key(self):
+        if self._next is None:
+            self._next = record.next_key(self._key)
+            self._next_mac = Hmac(self._next)
+
+    # --- sectors ---
+
+    def _next_sector(self):
+        for _ in range(_AHEAD + 2):
+            if self._ready:
+                return self._ready[0]
+            try:
+                self._advance(False)
+            except OSError:
+                self.failures += 1
+        raise OSError(_EIO, "journal: no sector can be erased, replace the board")
+
+    def _advance(self, idle):
+        """Erase the next sector. If its records are not acknowledged they are counted first, and idle, that is all."""
+        sector = (self._ahead + 1) % self._sectors
+        if sector == self._top:
+            raise OSError(_EIO, "journal: no sector is left")
+        if sector == self._tail:
+            after, first = self._after(sector, self._ring(sector))
+            if first - 1 > self.acked and self._given != sector:
+                self._give_up(sector)
+                self._given = sector
+                if idle:
+                    return
+            self._given = -1
+            self._tail = after
+            if self._open == sector:
+                self._open = after
+                self._open_slot = 0
+            if self._saved == sector:
+                self._saved = after
+                self._saved_groups = 0
+        while len(self._live) > 1:
+            self._wipe()
+        self._ahead = sector
+        self._clean(sector)
+        self._ready.append(sector)
+
+    def _clean(self, sector):
+        self._page_at = self._walk_seq = -1
+        header = self._header
+        self._flash.read(sector << 12, header)
+        count = self._flash.clean_count(header)
+        if count < 0:
+            count = self._ring_number // self._sectors
+        self._retire(sector)  # so that a half erased sector is never taken for one in use
+        self._flash.erase(sector)
+        self._flash.mark_clean(sector, count + 1)
+
+    def _retire(self, sector):
+        self._page_at = -1
+        self._flash.program(sector << 12, bytes(64))
+
+    def _wipe(self):
+        """Zero the oldest key that is left, if the newest can be read."""
+        newest = self._live[-1]
+        if not record.key_alive(self._page, self._load(newest >> 12, newest >> 5 & 127)):
+            self._made = _RECORDS_PER_KEY  # the next append writes a new one
+            self._live.pop()
+            return
+        self._page_at = -1
+        self._flash.program(self._live.pop(0) + 14, bytes(18))
+
+    # --- losses ---
+
+    def fill(self):
+        """Percent of the ring that is not acknowledged."""
+        if self.acked == self.head:
+            return 0
+        return ((self._top - self._open) % self._sectors + 1) * 100 // (self._sectors - _AHEAD)
+
+    def _give_up(self, sector):
+        lost = self._lost[0]
+        self._enter(sector)
+        offset = self._here()
+        while offset >= 0 and self._walk_sector == sector:
+            if self._walk_seq > self.acked:
+                if not self._lost_count[0]:
+                    record.put30(lost, 0, self._walk_seq)
+                record.put30(lost, 4, self._walk_seq)
+                self._count(record.GIVEN_UP, self._page[offset + record.KIND], self._page[offset + record.REASON])
+            self._pass(offset)
+            offset = self._here()
+
+    def _count(self, why, kind, reason):
+        lost = self._lost[why - 1]
+        at = 8 + 4 * record.class_of(kind, reason)
+        record.put30(lost, at, record.get30(lost, at) + 1)
+        self._lost_count[why - 1] += 1
+
+    def _report(self, why):
+        lost = self._lost[why - 1]
+        self.append_long(record.GAP, why, None, self._lost_count[why - 1], lost)
+        lost[:] = bytes(24)
+        self._lost_count[why - 1] = 0
+
+    # --- idle ---
+
+    def idle(self):
+        """One piece of maintenance, at most one erase long. True if there may be more."""
+        try:
+            return self._maintain()
+        except OSError:
+            self.failures += 1
+            return False
+
+    def _maintain(self):
+        if len(self._live) > 1:
+            self._wipe()
+        elif self._made and time.ticks_diff(time.ticks_ms(), self._last_ms) >= _IDLE_MOVE_MS:
+            self._write(0)
+        elif self._lost_count[0]:
+            self._report(record.GIVEN_UP)
+        elif self._lost_count[1] and self.fill() <= _CROWDED_PERCENT:
+            self._report(record.NOT_STORED)
+            self._shedding = False
+        elif len(self._ready) < _AHEAD:
+            self._advance(True)
+        elif not self._save_cursor():
+            self._mac.prepare()
+            if self._made >= _RECORDS_PER_KEY - 4:
+                self._prepare_key()
+                self._next_mac.prepare()
+            return False
+        return True
+
+    def _save_cursor(self):
+        """Clear acknowledged groups in a header: a few at a time, for a lost cursor only means sending again."""
+        groups = 8
+        if self._saved == self._open:
+            groups = self._open_slot >> 4
+            if groups < self._saved_groups + _SAVE_GROUPS:
+                return False
+        bits = 0xFFFFFF << 3 * groups & 0xFFFFFF
+        sector = self._saved
+        done = self._saved_groups == groups
+        self._saved_groups = groups
+        if sector != self._open:
+            self._saved = self._after(sector, self._ring(sector))[0]
+            self._saved_groups = 0
+        if done:
+            return True
+        self._page_at = -1
+        self._flash.program(sector << 12 | _ACKED_AT, bytes((bits & 255, bits >> 8 & 255, bits >> 16)))
+        return True
+
+    # --- upload ---
+
+    def batch(self, buf, first_seq):
+        """Fill buf with an `event` payload of the records from first_seq on; how many slots are in it."""
+        room = min(_BATCH_SLOTS, (len(buf) - _BATCH_HEADER) // 32)
+        offset = self._seek(first_seq)
+        page = self._page
+        slots = 0
+        if offset >= 0:
+            buf[0] = 1
+            buf[1] = buf[3] = buf[23] = 0
+            buf[4:8] = self.epoch
+            record.put30(buf, 8, self._walk_seq)
+            record.put30(buf, 12, record.turned(self._walk_generation, page, offset))
+            buf[16:23] = self._walk_chain
+        while offset >= 0:
+            at = _BATCH_HEADER + 32 * slots
+            long = record.code(page[offset]) == record.LONG
+            if slots + 1 + long > room:
+                break
+            buf[at : at + 32] = page[offset : offset + 32]
+            sector = self._walk_sector
+            slot = self._walk_slot
+            self.last_in_batch = self._walk_seq
+            self._pass(offset)
+            if long:
+                offset = self._load(sector, slot + 1)
+                buf[at + 32 : at + 64] = page[offset : offset + 32]
+            slots += 1 + long
+            offset = self._here()
+        buf[2] = slots
+        return slots
+
+    def chain_of(self, seq, out):
+        """Put the chain value of a record into out; False if it is not there."""
+        offset = self._seek(seq)
+        if offset < 0 or self._walk_seq != seq:
+            return False
+        out[:7] = self._page[offset + record.MAC : offset + 32]
+        return True
+
+    def ack(self, epoch, seq, chain):
+        """Everything up to seq is stored upstream. False (and nothing happens) unless it is this journal's record."""
+        if bytes(epoch) != self.epoch or not self.acked <= seq <= self.head:
+            return False
+        offset = self._seek(seq)
+        if offset < 0 or self._walk_seq != seq or not same(chain, self._page, offset + record.MAC):
+            return False
+        self._pass(offset)
+        self.acked = seq
+        self._open = self._walk_sector
+        self._open_slot = self._walk_slot
+        return True
