@@ -179,16 +179,46 @@ class Latch(WithContact):
         self.assertTrue(self.contact.latched())
         self.assertFalse(self.contact.latched())
 
-    def test_holds_while_held(self):
-        self.pin.set(0)
+    def test_once_for_a_press_that_is_held(self):
         for _ in range(3):
+            self.pin.set(0)
+            self.assertTrue(self.contact.latched())
+            for _ in range(5):
+                self.wait(LOOP_MS)
+                self.poll()
+                self.assertFalse(self.contact.latched())
+            self.assertTrue(self.contact.active)
+            self.pin.set(1)
+            for _ in range(3):
+                self.wait(LOOP_MS)
+                self.poll()
+                self.assertFalse(self.contact.latched())
+
+    def test_once_for_a_press_that_bounces_at_both_ends(self):
+        for with_poll in (False, True, False):
+            count = 0
+            for level in (0, 1):
+                for step in range(8):
+                    self.pin.set(level if step & 1 else 1 - level)
+                    self.wait(3)
+                    if with_poll:
+                        self.poll()
+                    count += self.contact.latched()
+                self.wait(200)
+                count += self.contact.latched()
+            self.wait(200)
+            self.assertEqual(count, 1)
+            self.contact.latched()
+
+    def test_two_presses(self):
+        for _ in range(2):
+            self.pin.set(0)
+            self.wait(20)
+            self.pin.set(1)
             self.wait(LOOP_MS)
             self.assertTrue(self.contact.latched())
-        self.pin.set(1)
-        self.wait(LOOP_MS)
-        self.assertTrue(self.contact.latched())  # it was active since the last call
-        self.wait(LOOP_MS)
-        self.assertFalse(self.contact.latched())
+            self.wait(LOOP_MS)
+            self.assertFalse(self.contact.latched())
 
 
 class Interrupt(WithContact):
