@@ -23,7 +23,7 @@ def pytest_configure(config):
 
 def micropython_environment(**extra):
     """Return the environment in which the unix port finds our bytecode first."""
-    path = [OUT, OUT / "boards" / "sim", ROOT / "build" / "lib", ROOT / "tests", ROOT, ".frozen"]
+    path = [OUT, OUT / "boards" / "sim", ROOT / "build" / "lib", ".frozen"]
     return {**os.environ, "MICROPYPATH": ":".join(str(entry) for entry in path), **extra}
 
 
@@ -92,10 +92,10 @@ class ChipTest(pytest.Item):
         verdict, text = results.get(self.name, ("missing", rest))
         if verdict == "skip":
             pytest.skip(text)
-        if text.strip():
-            self.add_report_section("call", "chip", text)
         if verdict != "ok":
             raise ChipError(text or verdict)
+        if text.strip():
+            self.add_report_section("call", "chip", text)
 
     def repr_failure(self, excinfo, style=None):
         """Show what the interpreter printed, not our own stack."""
