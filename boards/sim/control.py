@@ -1,0 +1,231 @@
+"""The control channel: lines that work the world around one simulated door, and the wires to a mechanics process.
+
+control.connect("127.0.0.1", 40001)  # docs/simulator.md has the verbs
+control.wire("127.0.0.1", 40002)  # real time: the mechanics are a process of their own
+"""
+
+import json
+import socket as _host
+from errno import EAGAIN, ETIMEDOUT
+
+import board
+import network
+
+from boards.sim import clock, pins, polling, wiring, world
+
+EXIT_QUIT = 0
+EXIT_POWER_CUT = 86
+EXIT_RESET = 87
+
+_LINE_MAX = 4096
+_WIRES_WAIT_MS = 5000
+
+_line = None
+_wires = None
+_run_number = None  # the `run` that has not been answered yet
+_hangs = False
+
+
+class _Lines:
+    """A TCP connection that speaks lines."""
+
+    def __init__(self, host, port, on_line, on_close):
+        self._socket = _host.socket()
+        self._socket.connect(_host.getaddrinfo(host, port)[0][-1])
+        self._socket.setblocking(False)
+        self._rest = b""
+        self._on_line = on_line
+        self._on_close = on_close
+        polling.watch(self._socket, self.receive)
+
+    def send(self, text):
+        data = text.encode() + b"\n"
+        try:
+            while data:
+                count = self._socket.write(data)
+                data = data[count:] if count else data
+        except OSError:
+            pass  # the other side is gone; receive() will find out
+
+    def receive(self):
+        while True:
+            try:
+                data = self._socket.recv(1024)
+            except OSError as error:
+                if error.errno == EAGAIN:
+                    return
+                data = b""
+            if not data:
+                polling.unwatch(self._socket)
+                self._socket.close()
+                self._on_close()
+                return
+            lines = (self._rest + data).split(b"\n")
+            self._rest = lines.pop()
+            if len(self._rest) > _LINE_MAX:
+                raise OSError("a control line is longer than %d bytes" % _LINE_MAX)
+            for line in lines:
+                self._on_line(line.decode().strip())
+
+
+# --- control ---
+
+
+def connect(host, port):
+    """Connect to who works this door."""
+    global _line
+    _line = _Lines(host, port, _obey, _left_alone)
+    clock.on_limit = _at_limit
+    if clock.virtual:
+        clock.set_run(0)
+
+
+def send(text):
+    """Tell the host something."""
+    if _line is not None:
+        _line.send(text)
+
+
+def _left_alone():
+    clock.end(EXIT_QUIT, "power_on")
+
+
+def _at_limit():
+    global _run_number
+    if _run_number is not None:
+        number, _run_number = _run_number, None
+        send(number + " ok")
+
+
+def _obey(line):
+    words = line.split()
+    if not words:
+        return
+    number = words[0]
+    try:
+        answer = _do(number, words[1], words[2:])
+    except (ValueError, IndexError, KeyError, OSError) as error:
+        send(number + " error " + (str(error) or "wrong arguments").replace("\n", " "))
+        return
+    if answer is not None:
+        send(number + " ok" + (" " + json.dumps(answer) if answer else ""))
+    if _hangs:
+        hang()
+
+
+def _do(number, verb, arguments):
+    """Carry one line out; return what to answer, {} for nothing to say, None if that comes later."""
+    global _hangs
+    if verb == "run":
+        return _run(number, arguments)
+    if verb == "state":
+        return world.state()
+    if verb == "card":
+        seconds = arguments[1] if len(arguments) > 1 else "0.6"
+        world.put_card(arguments[0], None if seconds == "-" else clock.now_us() + int(float(seconds) * 1000000))
+    elif verb == "nocard":
+        world.take_card()
+    elif verb == "net":
+        network.set_network(_switch(arguments))
+    elif verb == "cutat":
+        world.flash.fail_at(int(arguments[0]), arguments[1] if len(arguments) > 1 else "random", int(clock.now_us()))
+    elif verb == "hang":
+        if clock.virtual:
+            raise ValueError("hang needs real time")
+        _hangs = True
+    elif verb == "cut":
+        _leave(number, EXIT_POWER_CUT, "power_on")
+    elif verb == "quit":
+        _leave(number, EXIT_QUIT, "power_on")
+    elif verb == "reset":
+        if arguments[0] not in ("soft", "watchdog", "panic", "hard"):
+            raise ValueError("reset soft, watchdog, panic or hard")
+        _leave(number, EXIT_RESET, arguments[0])
+    elif world.door is None:
+        raise ValueError("unknown verb here: " + verb + "; the mechanics are a process of their own")
+    else:
+        clock.stir()
+        return world.door.command(verb, arguments)
+    return {}
+
+
+def _switch(arguments):
+    if arguments[0] not in ("0", "1"):
+        raise ValueError("0 or 1")
+    return arguments[0] == "1"
+
+
+def _run(number, arguments):
+    global _run_number
+    if not clock.virtual:
+        raise ValueError("real time runs by itself")
+    if _run_number is not None:
+        raise ValueError("run is under way")
+    pace = None
+    stretch_s = 0
+    for option in arguments[1:]:
+        name, _, value = option.partition("=")
+        if name == "pace":
+            pace = float(value)
+        elif name == "stretch":
+            stretch_s = float(value)
+        else:
+            raise ValueError("run has the options pace and stretch")
+    seconds = float(arguments[0])
+    if seconds < 0 or stretch_s < 0 or (pace is not None and pace <= 0):
+        raise ValueError("time goes forward only")
+    clock.set_run(seconds, pace, stretch_s)
+    _run_number = number
+
+
+def _leave(number, code, kind):
+    send(number + " ok")
+    clock.end(code, kind)
+
+
+def hang():
+    """The firmware never goes on; the world does, and a watchdog bites."""
+    global _hangs
+    _hangs = False
+    while True:
+        clock.sleep_us(1000000000)
+
+
+# --- the wires to a mechanics process ---
+
+
+def wire(host, port):
+    """Put the chip's pins on the mechanics in another process; returns when all inputs have their levels."""
+    global _wires, _wired
+    _wired = False
+    _wires = _Lines(host, port, _follow, _wires_cut)
+    _wires.send("hello door")
+    wiring.pull(board, pins)
+    for name in wiring.OUTPUTS:
+        pin = wiring.pin_of(board, name)
+        pins.on_change(pin, _tell)
+        _tell(pin, pins.level(pin))
+    deadline_us = clock.now_us() + _WIRES_WAIT_MS * 1000
+    while not _wired:
+        if clock.now_us() > deadline_us:
+            raise OSError(ETIMEDOUT, "the mechanics process does not answer")
+        polling.wait_own(100)
+    pins.refresh = _wires.receive
+
+
+def _tell(pin, level):
+    _wires.send("out %d %d" % (pin, level))
+
+
+def _follow(line):
+    global _wired
+    words = line.split()
+    if words[:1] == ["in"] and len(words) == 3:
+        pins.drive(int(words[1]), None if words[2] == "-" else int(words[2]))
+    elif words[:1] == ["ready"]:
+        _wired = True
+
+
+def _wires_cut():
+    pins.refresh = None
+    raise OSError("the mechanics process is gone")

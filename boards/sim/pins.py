@@ -1,0 +1,130 @@
+"""The wires of the simulated board: who drives a pin, which resistor pulls it, and who wants to know.
+
+    pins.external_pull(25, 0)  # the board's resistor holds the relay off while the chip's pins float
+    pins.on_change(25, relay_follows)  # fn(pin, level)
+    pins.drive(34, 0)  # the world closes the door contact
+
+Levels are 0, 1 or None (floating). The chip's output wins over the world, that over resistors, and a resistor on the
+board (some 10 kOhm) over one in the chip (45 kOhm).
+"""
+
+from micropython import const
+
+from boards.sim import clock
+
+_PINS = const(40)
+_FLOATS = const(2)
+_RISING = const(1)
+_FALLING = const(2)
+# These pins move while the ROM boots ("ESP32 pinout reference", Random Nerd Tutorials); what must not move hangs
+# elsewhere.
+_BOOT_PINS = (0, 1, 3, 5, 14, 15)
+_BOOT_PULSES = const(3)
+_BOOT_PULSE_US = const(5000)
+BOOT_US = 270000  # the rest of ROM, bootloader and interpreter start
+
+_chip = bytearray([_FLOATS] * _PINS)
+_world = bytearray([_FLOATS] * _PINS)
+_board_pull = bytearray([_FLOATS] * _PINS)
+_chip_pull = bytearray([_FLOATS] * _PINS)
+_level = bytearray(_PINS)
+_watchers = [()] * _PINS
+_irqs = [None] * _PINS
+refresh = None  # fn(): fetch what the mechanics in another process did meanwhile (control.py)
+
+
+def _resolve(pin):
+    level = _chip[pin]
+    if level == _FLOATS:
+        level = _world[pin]
+        if level == _FLOATS:
+            level = _board_pull[pin]
+            if level == _FLOATS:
+                level = _chip_pull[pin] & 1  # floating reads as 0
+    if level == _level[pin]:
+        return
+    _level[pin] = level
+    for watcher in _watchers[pin]:
+        watcher(pin, level)
+    irq = _irqs[pin]
+    if irq is not None and irq[1] & (_RISING if level else _FALLING):
+        irq[0](pin)
+
+
+def _code(level):
+    return _FLOATS if level is None else 1 if level else 0
+
+
+def level(pin):
+    """What a voltmeter shows: 0 or 1."""
+    return _level[pin]
+
+
+def drive(pin, level):
+    """The world drives a pin, or lets go of it with None."""
+    if _world[pin] != _code(level):
+        _world[pin] = _code(level)
+        clock.stir()
+        _resolve(pin)
+
+
+def chip_out(pin, level):
+    """The chip drives a pin, or lets go of it with None."""
+    if _chip[pin] != _code(level):
+        _chip[pin] = _code(level)
+        _resolve(pin)
+
+
+def chip_drives(pin):
+    """What the chip does to a pin: 0, 1 or None."""
+    return None if _chip[pin] == _FLOATS else _chip[pin]
+
+
+def external_pull(pin, level):
+    """A resistor on the board; None takes it away."""
+    _board_pull[pin] = _code(level)
+    _resolve(pin)
+
+
+def chip_pull(pin, level):
+    """The resistor inside the chip; None switches it off."""
+    _chip_pull[pin] = _code(level)
+    _resolve(pin)
+
+
+def on_change(pin, fn):
+    """Have fn(pin, level) called at each change of the resolved level."""
+    _watchers[pin] = _watchers[pin] + (fn,)
+
+
+def set_irq(pin, fn, trigger):
+    """The chip's interrupt on a pin: fn(pin) at rising (1) or falling (2) edges; None switches it off."""
+    _irqs[pin] = None if fn is None else (fn, trigger)
+
+
+def forget():
+    """Unplug everything; for tests."""
+    for pin in range(_PINS):
+        _watchers[pin] = ()
+        _irqs[pin] = None
+        _chip[pin] = _world[pin] = _board_pull[pin] = _chip_pull[pin] = _FLOATS
+        _level[pin] = 0
+
+
+def reset(kind):
+    """The chip restarts: interrupts go, and unless it was a soft reset all pins float and the ROM makes its pulses."""
+    for pin in range(_PINS):
+        _irqs[pin] = None
+        if kind != "soft":  # a soft reset restarts the interpreter only, outputs keep their levels
+            _chip_pull[pin] = _FLOATS
+            chip_out(pin, None)
+            _resolve(pin)
+    if kind == "soft":
+        return
+    for pulse in range(2 * _BOOT_PULSES):
+        for pin in _BOOT_PINS:
+            chip_out(pin, 1 - (pulse & 1))
+        clock.sleep_us(_BOOT_PULSE_US)
+    for pin in _BOOT_PINS:
+        chip_out(pin, None)
+    clock.sleep_us(BOOT_US)
