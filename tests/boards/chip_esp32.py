@@ -195,6 +195,10 @@ class KeyValues(WithFlash):
         for number in range(1000):
             nvs.set_i32("n", number)
             nvs.commit()
+            if number % 20 == 0:
+                power_cycle()
+                nvs = NVS("menwei")
+                self.assertEqual(nvs.get_i32("n"), number)
         self.assertTrue(4 < world.flash.erases < 20, world.flash.erases)
         self.assertEqual(list(world.flash.erase_counts[3:]), [0] * 8)
         another_process()
@@ -239,6 +243,21 @@ class KeyValues(WithFlash):
             world.flash.close()
         new_flash()
         self.assertTrue(cuts > 300, cuts)
+
+    def test_bits_that_a_cut_left_behind_a_blank_header(self):
+        nvs = NVS("menwei")
+        nvs.set_i32("n", 1)
+        nvs.commit()
+        data = bytearray(256)
+        world.flash.read(0x1000, data)
+        end = max(i for i in range(256) if data[i] != 0xFF) + 1
+        world.flash.program(0x1000 + end + 12, b"\0")
+        power_cycle()
+        nvs = NVS("menwei")
+        nvs.set_i32("n", 2)
+        nvs.commit()
+        power_cycle()
+        self.assertEqual(NVS("menwei").get_i32("n"), 2)
 
     def test_noise_is_an_empty_store(self):
         nvs = NVS("menwei")
