@@ -218,7 +218,7 @@ class Mqtt:
         self._greeted = False
         self._stream = self._reader = self._error = None
         self.ready = False
-        self.on_change = None  # called when `ready` has become true, and when a slot has become free
+        self.on_change = None  # called when `ready` has become true, when a slot has become free, and each second
         self.oversize = 0
         self.strays = 0
 
@@ -313,6 +313,7 @@ class Mqtt:
             if self.ready and not since[_PING] and self._now - self._written >= self._ping_after:
                 since[_PING] = self._now
                 self._control(_PINGREQ)
+            self._changed()
 
     # Writing
 

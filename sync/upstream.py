@@ -93,7 +93,7 @@ def parse_state(key, data):
         members = json.loads(data[:end])
     except Refused:
         raise
-    except ValueError:
+    except (ValueError, RuntimeError):  # RecursionError is one: a door's own key must not bring upstream down
         raise Refused("the state is not JSON with a MAC of 32 hex digits")
     if not isinstance(members, dict) or members.get("v") != 1:
         raise Refused("the state is not an object of version 1")

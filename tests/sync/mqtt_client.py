@@ -1,0 +1,95 @@
+"""The MQTT client as a process on the unix port, worked by lines on its standard input; see test_mqtt_brokers.py.
+
+micropython mqtt_client.py PORT [KEEPALIVE_S [TIMEOUT_S]]
+
+pub TEXT      publish t/up, QoS 1           zero TEXT     the same with QoS 0
+quit          print the longest stall of the loop and end
+"""
+
+import asyncio
+import sys
+import time
+
+from sync.backoff import Backoff
+from sync.mqtt import Dialer, Mqtt
+
+_TOPICS = (b"t/down", b"t/other")
+
+
+def say(*words):
+    print(*words)
+
+
+class Ticker:
+    """Measures for how long the loop did not get round."""
+
+    def __init__(self):
+        self.longest_ms = 0
+
+    async def run(self):
+        last_ms = time.ticks_ms()
+        while True:
+            await asyncio.sleep_ms(5)
+            now_ms = time.ticks_ms()
+            self.longest_ms = max(self.longest_ms, time.ticks_diff(now_ms, last_ms) - 5)
+            last_ms = now_ms
+
+
+async def on_message(number, payload, retained):
+    say("got", number, len(payload), bytes(payload[:40]).decode(), retained)
+
+
+async def connect(client):
+    backoff = Backoff(200, 400, lambda bits: 128)
+    while True:
+        try:
+            await client.run()
+        except (OSError, ValueError) as error:
+            say("lost", error)
+        await asyncio.sleep_ms(backoff.next_ms())
+
+
+async def main(port, keepalive_s=60, timeout_s=20):
+    ticker = Ticker()
+    client = Mqtt(
+        Dialer("127.0.0.1", port),
+        b"site.door",
+        _TOPICS,
+        on_message,
+        b"t/will",
+        b"gone",
+        keepalive_s,
+        timeout_s=timeout_s,
+    )
+    was = [False, 0]
+
+    def changed():
+        if client.ready and not was[0]:
+            say("ready")
+        was[0] = client.ready
+        if len(client._pending) < was[1]:
+            say("acknowledged")
+        was[1] = len(client._pending)
+
+    client.on_change = changed
+    tasks = [asyncio.create_task(ticker.run()), asyncio.create_task(connect(client))]
+    lines = asyncio.StreamReader(sys.stdin)
+    while True:
+        words = (await lines.readline()).decode().split()
+        if not words or words[0] == "quit":
+            break
+        slot = None
+        while slot is None:
+            slot = client.take(600)
+            await asyncio.sleep_ms(0 if slot else 20)
+        room = slot.payload(b"t/up", 0 if words[0] == "zero" else 1)
+        text = words[1].encode()
+        room[: len(text)] = text
+        client.send(slot, len(text))
+        was[1] = len(client._pending)
+    for task in tasks:
+        task.cancel()
+    say("stall", ticker.longest_ms, "oversize", client.oversize, "strays", client.strays)
+
+
+asyncio.run(main(*[int(word) for word in sys.argv[1:]]))
