@@ -1,0 +1,25 @@
+"""Where the unix port of MicroPython is, and where it finds our bytecode."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from menwei.build import OUT, ROOT
+
+HEAP = "96wK"  # words: as many objects as the heap of a plain ESP32 holds
+
+
+def command(module: str, *words: str) -> list[str]:
+    """The command line that runs one of our modules with a chip's heap."""
+    path = Path(sys.executable).with_name("micropython")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; run: make setup")
+    return [str(path), "-X", f"heapsize={HEAP}", "-m", module, *words]
+
+
+def environment() -> dict[str, str]:
+    """Environment variables for such a process."""
+    path = (OUT, OUT / "boards" / "sim", ROOT / "build" / "lib", ".frozen")
+    return {**os.environ, "MICROPYPATH": ":".join(str(entry) for entry in path)}
