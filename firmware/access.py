@@ -27,8 +27,9 @@ def decide(entry, earliest_min, latest_min, trust, residents):
         return record.CANCELLED
     if entry.state == entries.SUSPENDED:
         return record.SUSPENDED
-    # Past its end even if it is as early as it can be: this holds at every grade of trust.
-    if earliest_min >= entry.valid_until:
+    # Past its end even if it is as early as it can be: this holds at every grade of trust. A card that ends before it
+    # begins is never valid.
+    if earliest_min >= entry.valid_until or entry.valid_from >= entry.valid_until:
         return record.EXPIRED
     if latest_min < entry.valid_from:
         return record.NOT_YET_VALID

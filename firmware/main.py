@@ -118,7 +118,7 @@ def build():
         machine.Pin(board.PIN_READER_CS, machine.Pin.OUT, value=1),
         machine.Pin(board.PIN_READER_RST, machine.Pin.OUT, value=0),
     )
-    parts.reader = Iso14443a(chip)
+    parts.reader = Iso14443a(chip, board.READER_POLL_MS)
     parts.contacts = _contacts()
     parts.set_system_time = _set_system_time
     parts.watchdog = machine.WDT(timeout=_WATCHDOG_MS)

@@ -66,7 +66,10 @@ class Passage:
             return reason
         if entry.limited:
             # Counted before the record: a power cut between them may cost the visitor a use, never give one.
-            self._allowlist.use(pseudonym)
+            try:
+                self._allowlist.use(pseudonym)
+            except OSError:
+                return record.NOT_RECORDED
         if not self._record(record.GRANTED, reason, group):
             if entry.limited or group not in self._residents:
                 return record.NOT_RECORDED

@@ -28,6 +28,8 @@ def decide(card, minutes, floor, resident):
         return "unknown"
     if card["state"] in ("cancelled", "suspended"):
         return card["state"]
+    if card["from"] >= card["until"]:
+        return "expired"
     verdicts = {verdict_at(card, minute) for minute in minutes}
     if floor:
         # Later minutes are possible without end.

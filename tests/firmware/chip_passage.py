@@ -1,0 +1,175 @@
+"""The card path on MicroPython: record before relay, what a failing journal means, what a tap allocates."""
+
+import gc
+from unittest import TestCase
+
+from firmware.clock import Clock
+from firmware.config import DEFAULTS
+from firmware.door import Door
+from firmware.passage import Passage
+from storage import entry as entries
+from storage import record
+from storage.mac import Hmac
+
+KEY = bytes(range(32))
+UID = b"\x04\x11\x22\x33\x44\x55\x66"
+RESIDENTS = 0
+VISITORS = 1
+
+
+def pseudonym_of(uid):
+    mac = Hmac(KEY)
+    mac.update(b"\x01")
+    mac.update(uid)
+    return mac.digest()[:7]
+
+
+class Entry:
+    state = entries.LIVE
+    valid_from = 0
+    valid_until = 0xFFFFFF
+    group = RESIDENTS
+    limited = False
+    uses_left = 0
+
+
+class List:
+    def __init__(self, trace):
+        self.entry = Entry()
+        self.known = pseudonym_of(UID)
+        self._trace = trace
+
+    def find(self, pseudonym):
+        return pseudonym == self.known
+
+    def use(self, _pseudonym):
+        self._trace.append("use")
+        self.entry.uses_left -= 1
+        return self.entry.uses_left
+
+
+class Journal:
+    def __init__(self, trace):
+        self.trace = trace
+        self.fails = False
+
+    def stamp(self, time_s, grade, uncertainty):
+        self.stamped = time_s, grade, uncertainty
+
+    def append(self, kind, reason, pseudonym, detail):
+        if self.fails:
+            raise OSError(5)
+        self.trace.append((kind, reason, bytes(pseudonym), detail))
+
+
+class Lock:
+    def __init__(self, trace):
+        self.trace = trace
+        self.released = False
+
+    def release(self):
+        self.released = True
+        self.trace.append("relay")
+
+
+class CardPath(TestCase):
+    def setUp(self):
+        self.trace = []
+        self.list = List(self.trace)
+        self.journal = Journal(self.trace)
+        self.lock = Lock(self.trace)
+        self.clock = Clock(200_000_000, 50)
+        self.clock.synchronise(200_000_100, 0)
+        self.door = Door(30, 60, True)
+        self.passage = Passage(KEY, self.list, self.journal, self.clock, self.door, self.lock, DEFAULTS)
+
+    def show(self, uid=UID):
+        self.passage.uid[: len(uid)] = uid
+        return self.passage.present(len(uid))
+
+    def test_the_record_comes_before_the_relay(self):
+        self.assertEqual(self.show(), record.OK)
+        self.assertEqual(self.trace, [(record.GRANTED, record.OK, pseudonym_of(UID), RESIDENTS), "relay"])
+        self.assertTrue(self.door.relay)
+        self.assertEqual(bytes(self.passage.granted), pseudonym_of(UID))
+
+    def test_uids_of_all_lengths_have_their_own_pseudonyms(self):
+        for uid in (UID[:4], UID, UID + b"\x77\x88\x99"):
+            self.list.known = pseudonym_of(uid)
+            self.assertEqual(self.show(uid), record.OK)
+        self.list.known = pseudonym_of(UID)
+        self.assertEqual(self.show(UID[:4]), record.UNKNOWN)
+
+    def test_a_refusal_is_recorded_and_moves_nothing(self):
+        self.list.entry.state = entries.SUSPENDED
+        self.assertEqual(self.show(), record.SUSPENDED)
+        self.assertEqual(self.trace, [(record.REFUSED, record.SUSPENDED, pseudonym_of(UID), RESIDENTS)])
+        self.assertFalse(self.lock.released)
+
+    def test_a_cancelled_card_raises_an_alert(self):
+        self.list.entry.state = entries.REVOKED
+        self.assertEqual(self.show(), record.CANCELLED)
+        self.assertEqual(
+            [entry[:2] for entry in self.trace],
+            [(record.REFUSED, record.CANCELLED), (record.ALARM, record.ALARM_CANCELLED_CARD)],
+        )
+
+    def test_a_use_is_counted_before_the_record(self):
+        self.list.entry.limited = True
+        self.list.entry.group = VISITORS
+        self.list.entry.uses_left = 1
+        self.assertEqual(self.show(), record.OK)
+        self.assertEqual(
+            [entry if type(entry) is str else entry[0] for entry in self.trace], ["use", record.GRANTED, "relay"]
+        )
+        self.assertEqual(self.show(), record.USES_EXHAUSTED)
+
+    def test_residents_pass_without_a_record_and_are_counted(self):
+        self.journal.fails = True
+        self.assertEqual(self.show(), record.OK)
+        self.assertTrue(self.lock.released)
+        self.assertEqual(self.passage.unrecorded, 1)
+
+    def test_visitors_do_not_pass_without_a_record(self):
+        self.journal.fails = True
+        self.list.entry.group = VISITORS
+        self.assertEqual(self.show(), record.NOT_RECORDED)
+        self.assertFalse(self.lock.released)
+        self.assertFalse(self.door.relay)
+
+    def test_a_failing_journal_opens_for_nobody_who_is_refused(self):
+        self.journal.fails = True
+        self.list.entry.state = entries.REVOKED
+        self.assertEqual(self.show(), record.CANCELLED)
+        self.assertFalse(self.lock.released)
+
+    def test_a_use_that_cannot_be_counted_opens_nothing(self):
+        self.list.entry.limited = True
+        self.list.entry.group = VISITORS
+        self.list.entry.uses_left = 1
+
+        def fails(_pseudonym):
+            raise OSError(5)
+
+        self.list.use = fails
+        self.assertEqual(self.show(), record.NOT_RECORDED)
+        self.assertFalse(self.lock.released)
+
+    def test_several_cards_let_nobody_in_and_name_nobody(self):
+        self.show()
+        self.trace.clear()
+        self.assertEqual(self.passage.several(), record.SEVERAL_CARDS)
+        self.assertEqual(self.trace, [(record.REFUSED, record.SEVERAL_CARDS, bytes(7), 0)])
+
+    def test_a_prepared_tap_allocates_little(self):
+        self.passage.uid[: len(UID)] = UID
+        self.list.find = lambda _pseudonym: True
+        self.journal.append = lambda kind, reason, pseudonym, detail: None
+        self.lock.release = lambda: None
+        self.passage.present(7)
+        self.passage.prepare()
+        gc.collect()
+        before = gc.mem_alloc()
+        self.passage.present(7)
+        # Two digests of 32 bytes on a 64-bit machine, with the objects that hold them.
+        self.assertTrue(gc.mem_alloc() - before <= 320, gc.mem_alloc() - before)
