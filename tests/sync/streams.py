@@ -13,6 +13,7 @@ class Stream:
         self._closed_by_broker = False
         self.heard = bytearray()
         self.stalled = False
+        self.broken = False
         self.closed = False
         self.asked = 0  # the largest read the client asked for
 
@@ -35,6 +36,8 @@ class Stream:
         return count
 
     def write(self, data):
+        if self.broken:
+            raise OSError(104, "reset")
         self.heard += data
 
     async def drain(self):
