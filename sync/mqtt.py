@@ -156,7 +156,8 @@ def _text(data):
 
 def _packet(head, body):
     # Only for packets of our own settings, far below 16 KB.
-    return bytes((head, len(body) & 127 | 128, len(body) >> 7)) + body
+    length = len(body)
+    return bytes((head, length) if length < 128 else (head, length & 127 | 128, length >> 7)) + body
 
 
 def _broken():

@@ -76,6 +76,7 @@ async def connected(rig, stream):
     task = asyncio.create_task(rig.connection())
     stream.say(CONNACK + _GRANTED)
     await until(lambda: rig.client.ready)
+    await settle()
     return task
 
 

@@ -39,12 +39,13 @@ async def on_message(number, payload, retained):
     say("got", number, len(payload), bytes(payload[:40]).decode(), retained)
 
 
-async def connect(client):
+async def connect(client, was):
     backoff = Backoff(200, 400, lambda bits: 128)
     while True:
         try:
             await client.run()
         except (OSError, ValueError) as error:
+            was[0] = False
             say("lost", error)
         await asyncio.sleep_ms(backoff.next_ms())
 
@@ -61,7 +62,7 @@ async def main(port, keepalive_s=60, timeout_s=20):
         keepalive_s,
         timeout_s=timeout_s,
     )
-    was = [False, 0]
+    was = [False, 0]  # ready, publishes under way
 
     def changed():
         if client.ready and not was[0]:
@@ -72,7 +73,7 @@ async def main(port, keepalive_s=60, timeout_s=20):
         was[1] = len(client._pending)
 
     client.on_change = changed
-    tasks = [asyncio.create_task(ticker.run()), asyncio.create_task(connect(client))]
+    tasks = [asyncio.create_task(ticker.run()), asyncio.create_task(connect(client, was))]
     lines = asyncio.StreamReader(sys.stdin)
     while True:
         words = (await lines.readline()).decode().split()
