@@ -13,9 +13,7 @@ class Backoff:
     """Delays that double from `first_ms` to `most_ms` on average."""
 
     def __init__(self, first_ms, most_ms, getrandbits):
-        """Take the mean of the first and of the longest delay, and a source of random bits."""
-        if not 0 < first_ms <= most_ms < 1 << 22:
-            raise ValueError("back-off: give 0 < first_ms <= most_ms, at most an hour")
+        """Take the mean of the first and of the longest delay (at most an hour), and a source of random bits."""
         self._first_ms = first_ms
         self._most_ms = most_ms
         self._getrandbits = getrandbits

@@ -19,7 +19,8 @@ from micropython import const
 
 from sync import messages
 from sync.backoff import Backoff
-from sync.mqtt import Dialer, Mqtt
+from sync.dialer import Dialer
+from sync.mqtt import Mqtt
 from sync.wifi import Wifi
 
 # Subscriptions, in this order.
@@ -42,6 +43,10 @@ _REFUSAL_S = const(10)
 _REFUSAL_BURST_S = const(70)
 
 
+def _backoff():
+    return Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS, random.getrandbits)
+
+
 class Link:
     """One door's link."""
 
@@ -62,33 +67,26 @@ class Link:
         self._journal = journal
         self._allowlist = allowlist
         self._host = host
-        self._ack_key = keys.purpose(b"event-ack")
-        self._list_key = keys.purpose(b"list")
-        self._command_key = keys.purpose(b"cmd")
-        self._approve_key = keys.purpose(b"approve")
-        self._state_key = keys.purpose(b"state")
-        self._result_key = keys.purpose(b"result")
+        # Keys are derived when they are needed: messages are rare, and RAM is rarer.
+        self._purpose = keys.purpose
         if settings["tls"] and not ssl:
             raise ValueError("tls: the link was given no certificates")
         site = settings["site"]
         door = settings["door"]
-        prefix = messages.topic(site, door, "")
-        self._event_topic = (prefix + "event").encode()
-        self._state_topic = (prefix + "state").encode()
-        self._result_topic = (prefix + "cmd/result").encode()
+        self._prefix = prefix = messages.topic(site, door, "").encode()
         self._client = Mqtt(
             dialer or Dialer(settings["host"], settings["port"], ssl),
             (site + "." + door).encode(),
-            [(prefix + leaf).encode() for leaf in ("event/ack", "list", "cmd")],
+            (prefix + b"event/ack", prefix + b"list", prefix + b"cmd"),
             self._on_message,
-            self._state_topic,
+            prefix + b"state",
             messages.WILL,
             settings["keepalive_s"],
             tick_ms=tick_ms,
         )
         self._client.on_change = self.notify
         self._wake = asyncio.Event()
-        self._backoff = Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS, random.getrandbits)
+        self._backoff = _backoff()
         if wifi is None and settings["wifi_ssid"]:
             import network
 
@@ -96,7 +94,7 @@ class Link:
                 network.WLAN(network.WLAN.IF_STA),
                 settings["wifi_ssid"],
                 keys.wifi_secret,
-                Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS, random.getrandbits),
+                _backoff(),
                 host.may_connect,
             )
         self._wifi = wifi
@@ -172,7 +170,7 @@ class Link:
 
     def _send_results(self):
         while self._results:
-            if not self._publish(self._result_topic, self._results[0], False, True):
+            if not self._publish(b"cmd/result", self._results[0], False, True):
                 return False
             del self._results[0]
         return True
@@ -191,12 +189,13 @@ class Link:
             members["acked"] = journal.acked
             members["boot"] = journal.boot
             members["list"] = [bytes(allowlist.office_epoch).hex(), allowlist.revision]
-            wire = messages.build_state(self._state_key, members)
+            wire = messages.build_state(self._purpose(b"state"), members)
             # An older state, and its nonce, are worth nothing after a reconnect: not kept.
-            self._state_due = not self._publish(self._state_topic, wire, True, False)
+            self._state_due = not self._publish(b"state", wire, True, False)
         return not self._state_due
 
-    def _publish(self, topic, data, retain, keep):
+    def _publish(self, leaf, data, retain, keep):
+        topic = self._prefix + leaf
         length = len(data)
         slot = self._client.take(_MQTT_ROOM + len(topic) + length)
         if not slot:
@@ -209,18 +208,19 @@ class Link:
         """Send batches straight from flash. The flash is the queue: nothing is kept for a resend."""
         journal = self._journal
         client = self._client
+        topic = self._prefix + b"event"
         now_s = self._host.monotonic_s()
         if self._flights and now_s - self._sent_s > self._patience_s:
             self._flights.clear()
             self._sent = journal.acked
             self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
         while self._sent < journal.head and len(self._flights) < _FLIGHTS:
-            slot = client.take(_MQTT_ROOM + len(self._event_topic) + _BATCH_ROOM)
+            slot = client.take(_MQTT_ROOM + len(topic) + _BATCH_ROOM)
             if not slot:
                 return
             count = 0
             try:
-                count = journal.batch(slot.payload(self._event_topic), self._sent + 1)
+                count = journal.batch(slot.payload(topic), self._sent + 1)
             finally:
                 if not count:
                     client.drop(slot)
@@ -252,11 +252,10 @@ class Link:
 
     def _refuse(self, result):
         self.refused += 1
-        if result == messages.WRONG_MAC:
-            self.forged += 1
+        self.forged += result == messages.WRONG_MAC
 
     def _acknowledged(self, payload):
-        epoch, sequence, chain = messages.parse_ack(self._ack_key, payload)
+        epoch, sequence, chain = messages.parse_ack(self._purpose(b"event-ack"), payload)
         journal = self._journal
         if not journal.ack(epoch, sequence, chain):
             raise messages.Refused("not of this journal")
@@ -268,7 +267,7 @@ class Link:
         self._wake.set()
 
     async def _change_list(self, payload):
-        delta = messages.parse_delta(self._list_key, payload)
+        delta = messages.parse_delta(self._purpose(b"list"), payload)
         allowlist = self._allowlist
         revision = allowlist.revision
         if revision and delta.epoch != bytes(allowlist.office_epoch):
@@ -292,7 +291,7 @@ class Link:
         operation = number = operator = 0
         nonce = self._nonce
         try:
-            command = messages.parse_command(self._command_key, self._approve_key, payload)
+            command = messages.parse_command(self._purpose(b"cmd"), self._purpose(b"approve"), payload)
             operation = command.operation
             number = command.number
             operator = command.operator
@@ -310,7 +309,7 @@ class Link:
             self._refusals_s = max(self._refusals_s, now_s) + _REFUSAL_S
             self._host.command_refused(operation, result, operator)
         if len(self._results) < _MOST_RESULTS:
-            self._results.append(messages.build_result(self._result_key, operation, result, number, nonce))
+            self._results.append(messages.build_result(self._purpose(b"result"), operation, result, number, nonce))
         self._wake.set()
 
     def _judge(self, command):

@@ -73,13 +73,13 @@ def mac(key, data, end):
 def verify(key, data, end, start):
     """Refuse `data` unless the MAC of `data[:end]` stands at `start`; compared in constant time."""
     if not same(mac(key, data, end), data, start):
-        raise Refused("the MAC is wrong: made with another key, or changed on the way", WRONG_MAC)
+        raise Refused("the MAC is wrong", WRONG_MAC)
 
 
 def expect(data, length, least=0):
     """Refuse `data` unless it has `length` bytes, at least `least`, and version 1."""
     if len(data) != length or length < least or data[0] != 1:
-        raise Refused("length or version is wrong: see protocol.md")
+        raise Refused("length or version is wrong")
 
 
 def numbers(data, layout, offset):
@@ -139,14 +139,14 @@ def parse_delta(key, data):
     end = size - _MAC
     count = data[2] | data[3] << 8
     if data[1] != 1 or count > _MAX_CHANGES or end != _DELTA_HEADER + _CHANGE * count:
-        raise Refused("the delta's header does not fit its length")
+        raise Refused("the header does not fit the length")
     verify(key, data, end, end)
     delta = Delta(data)
     if delta.to_revision <= delta.from_revision:
-        raise Refused("the delta does not lead to a later revision")
+        raise Refused("no later revision")
     for at in range(_DELTA_HEADER, end, _CHANGE):
         if not PUT <= data[at] <= FORGET or data[at + 14] > _MAX_GROUP or data[at + 15] >> 2 > _MAX_USES:
-            raise Refused("a change has an unknown operation, group or number of uses")
+            raise Refused("operation, group or uses of a change")
     return delta
 
 

@@ -14,7 +14,6 @@ are counted, not the clock. Clause numbers are those of the OASIS standard, MQTT
 
 import asyncio
 import errno
-import socket
 
 from micropython import const
 
@@ -47,57 +46,7 @@ _READ = const(2)
 _PING = const(3)
 _DEADLINES = const(4)
 
-# At most this many failed attempts go to the same address before the name is looked up again.
-_LOOK_UP_AFTER = const(10)
 _MOST_CONTROLS = const(8)
-
-
-def _writable(sock):
-    # What asyncio.open_connection does to learn that the connection stands or has failed.
-    yield asyncio.core._io_queue.queue_write(sock)
-
-
-class Dialer:
-    """Opens TCP connections. The name is looked up once and kept, because `getaddrinfo` blocks the loop."""
-
-    def __init__(self, host, port, ssl=None):
-        """Take name or number of the broker, and an SSLContext for TLS."""
-        self._host = host
-        self._port = port
-        self._ssl = ssl
-        self._address = None
-        self._failures = 0
-
-    async def open(self):
-        """Return a stream: asyncio.open_connection without its look-up, and without a socket lost when cancelled."""
-        if self._address is None or self._failures >= _LOOK_UP_AFTER:
-            self._failures = 0
-            self._address = socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM)[0]
-        self._failures += 1
-        address = self._address
-        sock = socket.socket(address[0], address[1], address[2])
-        stream = None
-        try:
-            sock.setblocking(False)
-            try:
-                sock.connect(address[-1])
-            except OSError as error:
-                if error.errno != errno.EINPROGRESS:
-                    raise
-            if self._ssl:
-                # The handshake is left to the first write: here it would block without a deadline.
-                sock = self._ssl.wrap_socket(sock, server_hostname=self._host, do_handshake_on_connect=False)
-                sock.setblocking(False)
-            await _writable(sock)
-            stream = asyncio.StreamReader(sock)
-        finally:
-            if stream is None:
-                sock.close()
-        return stream
-
-    def worked(self):
-        """Keep the address: a broker answered there."""
-        self._failures = 0
 
 
 class Slot:
@@ -142,8 +91,9 @@ class Slot:
         buf[self._start] = _PUBLISH | self.qos << 1 | retain
 
     def repeat(self):
-        """Mark as sent before (3.3.1.1)."""
+        """Mark as sent before (3.3.1.1), and send again."""
         self.buf[self._start] |= _DUP
+        self.state = _QUEUED
 
     def packet(self):
         """Return the finished packet."""
@@ -260,7 +210,7 @@ class Mqtt:
         """Connect, subscribe and serve until something breaks; always ends with an exception."""
         try:
             stream = await asyncio.wait_for_ms(self._dialer.open(), self._timeout * self._tick_ms)
-        except asyncio.TimeoutError:  # noqa: UP041 (not a builtin here)
+        except asyncio.TimeoutError:
             raise OSError(errno.ETIMEDOUT, "no answer from the broker's address")
         self._begin()
         self._stream = stream
@@ -289,7 +239,6 @@ class Mqtt:
             if not slot.keep:
                 self._free(slot)
             elif slot.state == _SENT:
-                slot.state = _QUEUED
                 slot.repeat()
 
     async def _guard(self, work):
@@ -418,14 +367,14 @@ class Mqtt:
             self._since[_PING] = 0
         elif head == _CONNACK and length == 2 and not self._greeted:
             if rx[1]:
-                raise OSError(errno.EACCES, "the broker refuses this door with code %d: see its log" % rx[1])
+                raise OSError(errno.EACCES, "the broker refuses this door, code %d" % rx[1])
             self._dialer.worked()
             self._greeted = True
             self._control(self._subscribe)
         elif head == _SUBACK and length == 2 + len(self._topics) and self._greeted:
             for index in range(2, length):
                 if rx[index] > 1:
-                    raise OSError(errno.EACCES, "the broker refuses a subscription: see its access list")
+                    raise OSError(errno.EACCES, "the broker refuses a subscription")
             self._since[_STAGE] = 0
             self.ready = True
             self._changed()

@@ -11,7 +11,8 @@ import sys
 import time
 
 from sync.backoff import Backoff
-from sync.mqtt import Dialer, Mqtt
+from sync.dialer import Dialer
+from sync.mqtt import Mqtt
 
 _TOPICS = (b"t/down", b"t/other")
 
