@@ -5,15 +5,16 @@ control.wire("127.0.0.1", 40002)  # real time: the mechanics are a process of th
 """
 
 import json
-import socket as _host
 from errno import EAGAIN, ETIMEDOUT
 
 import board
 import network
 
 from boards.sim import clock, pins, polling, wiring, world
+from boards.sim.sockets import host_socket
 
 EXIT_QUIT = 0
+EXIT_FAILED = 1
 EXIT_POWER_CUT = 86
 EXIT_RESET = 87
 
@@ -30,8 +31,8 @@ class _Lines:
     """A TCP connection that speaks lines."""
 
     def __init__(self, host, port, on_line, on_close):
-        self._socket = _host.socket()
-        self._socket.connect(_host.getaddrinfo(host, port)[0][-1])
+        self._socket = host_socket.socket()
+        self._socket.connect(host_socket.getaddrinfo(host, port)[0][-1])
         self._socket.setblocking(False)
         self._rest = b""
         self._on_line = on_line
@@ -228,4 +229,5 @@ def _follow(line):
 
 def _wires_cut():
     pins.refresh = None
-    raise OSError("the mechanics process is gone")
+    print("sim: the mechanics process is gone")
+    clock.end(EXIT_FAILED, "power_on")

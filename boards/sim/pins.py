@@ -21,7 +21,8 @@ _FALLING = const(2)
 _BOOT_PINS = (0, 1, 3, 5, 14, 15)
 _BOOT_PULSES = const(3)
 _BOOT_PULSE_US = const(5000)
-BOOT_US = 270000  # the rest of ROM, bootloader and interpreter start
+_BOOT_US = const(270000)  # the rest of ROM, bootloader and interpreter start
+_RESTART_US = const(50000)  # the interpreter alone
 
 _chip = bytearray([_FLOATS] * _PINS)
 _world = bytearray([_FLOATS] * _PINS)
@@ -120,6 +121,7 @@ def reset(kind):
             chip_out(pin, None)
             _resolve(pin)
     if kind == "soft":
+        clock.sleep_us(_RESTART_US)
         return
     for pulse in range(2 * _BOOT_PULSES):
         for pin in _BOOT_PINS:
@@ -127,4 +129,4 @@ def reset(kind):
         clock.sleep_us(_BOOT_PULSE_US)
     for pin in _BOOT_PINS:
         chip_out(pin, None)
-    clock.sleep_us(BOOT_US)
+    clock.sleep_us(_BOOT_US)

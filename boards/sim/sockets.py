@@ -6,7 +6,7 @@ While the station has no link nothing arrives and nothing leaves, but connection
 and received is watched, so that virtual time waits for an answer (`busy_ms`).
 """
 
-import socket as _host
+import socket as host_socket
 import time as _time
 from io import IOBase
 from select import poll as _poll
@@ -59,8 +59,8 @@ def host_of(stream):
 class Socket(IOBase):
     """One socket; the host's own is in `host`."""
 
-    def __init__(self, family=_host.AF_INET, kind=_host.SOCK_STREAM, proto=0, host=None):
-        self.host = host or _host.socket(family, kind, proto)
+    def __init__(self, family=host_socket.AF_INET, kind=host_socket.SOCK_STREAM, proto=0, host=None):
+        self.host = host or host_socket.socket(family, kind, proto)
         self._blocking = True
         self._lost = False  # opened while there was no link
 
@@ -192,4 +192,4 @@ def getaddrinfo(host, port, family=0, kind=0, proto=0, flags=0):
     """Addresses of a host; names are known only while there is a link."""
     if not linked and not host.replace(".", "").isdigit():
         raise OSError(-202)
-    return _host.getaddrinfo(host, port, family or _host.AF_INET, kind, proto)
+    return host_socket.getaddrinfo(host, port, family or host_socket.AF_INET, kind, proto)

@@ -1,6 +1,6 @@
 """A simulated door: wires the world, starts the firmware and listens to the control channel (docs/simulator.md).
 
-    micropython -X heapsize=96wK -m boards.sim.start flash=door.img world=door.json control=127.0.0.1:40001 mode=virtual
+    micropython -X heapsize=160wK -m boards.sim.start flash=door.img world=door.json control=127.0.0.1:40001
 
 Tests that only want the simulated clock under asyncio:
 
@@ -11,7 +11,6 @@ Tests that only want the simulated clock under asyncio:
 import sys
 
 _OPTIONS = ("flash", "world", "control", "mode", "seed", "unix", "door", "quiet")
-_EXIT_ENDED = 1  # the firmware returned or raised: on a chip that is the REPL
 
 
 def install():
@@ -46,49 +45,19 @@ def _options(words):
     return options
 
 
-def _mount(provision_path):
-    """Mount the file system, making it at first; put what the installer left on it."""
-    import os
-
-    import board
-    import esp32
-
-    region = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="vfs")[0]
-    try:
-        os.mount(os.VfsLfs2(region), board.ROOT)
-    except OSError:
-        os.VfsLfs2.mkfs(region)
-        os.mount(os.VfsLfs2(region), board.ROOT)
-    try:
-        with open(provision_path) as source, open(board.ROOT + "/provision.json", "w") as target:
-            target.write(source.read())
-    except OSError as error:
-        if error.errno != 2:
-            raise
-    else:
-        os.remove(provision_path)
-
-
 def _serve(options):
     import random
 
     install()
-    from boards.sim import clock, control, pins, sockets, world
+    from boards.sim import clock, control, pins, power, sockets, world
     from boards.sim.norflash import PowerCut
 
     sockets.quiet_ms = int(options["quiet"])
     seed = int(options["seed"])
     random.seed(seed)
     unix_s = int(options["unix"]) if "unix" in options else None
-    kind = world.open_world(options["flash"], options["world"], options["mode"], unix_s, seed, "door" not in options)
-    flash = world.flash
-
-    def power():
-        if flash._off:  # somebody caught the power cut on its way up
-            raise PowerCut
-
-    clock.on_turn = power
-    code = _EXIT_ENDED
+    kind = power.switch_on(options["flash"], options["world"], options["mode"], unix_s, seed, "door" not in options)
+    code = control.EXIT_FAILED  # the firmware returned or raised: a chip would show its prompt
     try:
         if "door" in options:
             control.wire(*_address(options["door"]))
@@ -97,12 +66,10 @@ def _serve(options):
         print("sim: start", kind, "seed", seed)
         control.send("* ready")
         pins.reset(kind)
-        _mount(options["flash"] + ".provision")
-        try:
-            _firmware()
-            print("sim: the firmware has returned")
-        except Exception as error:
-            sys.print_exception(error, sys.stdout)
+        power.mount(options["flash"] + ".provision")
+        _ballast = power.leave_a_chips_heap()  # lies there until the process ends
+        del power, sys.modules["boards.sim.power"], sys.modules["boards.sim"].power
+        _firmware()
         if clock.watchdog_us != clock.NEVER:  # a chip is at its prompt now, until the watchdog bites
             control.hang()
         world.save("power_on")
@@ -120,12 +87,16 @@ def _serve(options):
 
 def _firmware():
     try:
-        import firmware.boot
-    except ImportError:
-        pass
-    import firmware.main
+        try:
+            import firmware.boot
+        except ImportError:
+            pass  # a board may do without
+        import firmware.main
 
-    firmware.main.run()
+        firmware.main.run()
+        print("sim: the firmware has returned")
+    except Exception as error:
+        sys.print_exception(error, sys.stdout)
 
 
 if __name__ == "__main__":

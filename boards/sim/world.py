@@ -1,6 +1,6 @@
 """The one world of the process: flash, reader, door and network around the chip, and what of them outlives its power.
 
-    world.open_world("flash.img", "world.json", mode="virtual")
+    power.switch_on("flash.img", "world.json")  # reads it and wires it
     world.save("power_on")  # why the chip will start next time
 
 Flash bits lie in the flash file. The world file is JSON: the world's clock, the mechanics, the card in somebody's hand,
@@ -16,78 +16,18 @@ import board
 import machine
 import network
 
-from boards.sim import clock, pins, sockets, spibus, wiring
+from boards.sim import clock, pins, sockets, wiring
 from boards.sim.cards import Card
-from boards.sim.mechanics import Door
-from boards.sim.mfrc522_chip import Mfrc522Chip
-from boards.sim.norflash import NorFlash
+from boards.sim.norflash import PowerCut
 
 flash = None
 door = None  # the mechanics; None when they are a process of their own
 chip = None  # the reader
 devices = {}  # name: battery-backed chip with state() and load(dict, elapsed_us)
 
-_path = None
+path = None  # of the world file
+simulator_bytes = 0  # what the models take of the heap, and what keeps the firmware from having more than a chip has
 _card = None  # (card, UID in hex, when it goes or None, event)
-
-
-def open_world(flash_path, world_path, mode="virtual", unix_s=None, seed=0, with_door=True):
-    """Read or make a world and wire it; the chip has not started yet. Return why it will."""
-    global flash, door, chip, _path, _card
-    _path = world_path
-    kept = _read(world_path)
-    if unix_s is None:
-        unix_s = kept["unix"] if kept else 1767225600
-    start_us = elapsed_us = 0
-    if kept:
-        elapsed_us = max(0, unix_s - kept["unix"]) * 1000000
-        start_us = kept["t_us"] + elapsed_us
-    first_unix_s = kept["first_unix"] if kept else unix_s
-    clock.setup(mode, start_us, first_unix_s)
-    flash = NorFlash(flash_path, board.FLASH_SIZE)
-    pins.external_pull(board.PIN_READER_CS, 1)
-    pins.external_pull(board.PIN_READER_RST, 0)
-    chip = Mfrc522Chip(clock)
-    spibus.attach(board.PIN_READER_CS, chip)
-    chip.reset_pin(pins.level(board.PIN_READER_RST))
-    pins.on_change(board.PIN_READER_RST, _reader_reset)
-    if with_door:
-        door = Door(fail_safe=board.LOCK_FAIL_SAFE, seed=seed)
-        wiring.wire(door, board, pins)
-        clock.restless = _restless
-    clock.on_end = _on_end
-    kind = "power_on"
-    sockets.linked = False
-    if kept:
-        kind = kept["kind"]
-        network.set_network(kept["net"])
-        if door and "door" in kept:
-            door.load(kept["door"], elapsed_us)
-        for name, device in devices.items():
-            if name in kept["devices"]:
-                device.load(kept["devices"][name], elapsed_us)
-        if kept["card"]:
-            uid, until_us = kept["card"]
-            if until_us is None or until_us > start_us:
-                put_card(uid, until_us)
-    if kind != "power_on":  # the RTC has run on
-        clock.set_chip_time_us(start_us + kept["chip_offset_us"])
-        machine.chip["memory"] = unhexlify(kept["memory"])
-    if kind == "soft":
-        for pin, level in kept["outs"]:
-            pins.chip_out(pin, level)
-    machine.chip["kind"] = kind
-    return kind
-
-
-def _read(path):
-    try:
-        with open(path) as file:
-            return json.load(file)
-    except OSError:
-        return None
-    except ValueError:
-        raise OSError("the world file %s is damaged: remove it to begin with a new world" % path) from None
 
 
 def save(kind):
@@ -106,20 +46,29 @@ def save(kind):
     }
     if door:
         kept["door"] = door.state()
-    with open(_path + ".new", "w") as file:
+    with open(path + ".new", "w") as file:
         json.dump(kept, file)
-    os.rename(_path + ".new", _path)
+    os.rename(path + ".new", path)
 
 
-def _on_end(code, kind):
+def ended(_code, kind):
+    """The chip stopped (clock.on_end)."""
     save(kind)
 
 
-def _reader_reset(_pin, level):
+def power():
+    """Once a turn of the event loop: lose power again if somebody caught the power cut on its way up."""
+    if flash._off:
+        raise PowerCut
+
+
+def reader_reset(_pin, level):
+    """Follow the wire to the reader's reset."""
     chip.reset_pin(level)
 
 
-def _restless():
+def restless():
+    """Whether something moves or lies in the field."""
     return _card is not None or not door.at_rest()
 
 
@@ -161,7 +110,7 @@ def state():
             "bytes_read": flash.bytes_read,
             "bytes_programmed": flash.bytes_programmed,
         },
-        "heap": gc.mem_alloc(),
+        "heap": gc.mem_alloc() - simulator_bytes,
         "heap_free": gc.mem_free(),
     }
     if door:
