@@ -30,7 +30,7 @@ def apply(root, keys, store, journal, allowlist):
     door_key = _bytes(given, "door_key", 32)
     journal_key = _bytes(given, "journal_key", 16)
     epoch = _bytes(given, "journal_epoch", 4)
-    keys.store(door_key, journal_key, given.get("wifi_secret", ""))
+    keys.store(door_key, given.get("wifi_secret", ""))
     store.save(settings)
     erase = given.get("erase", False)
     _format(journal, erase, epoch, journal_key)
