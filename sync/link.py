@@ -188,7 +188,7 @@ class Link:
             members["chain"] = bytes(journal.chain).hex()
             members["acked"] = journal.acked
             members["boot"] = journal.boot
-            members["list"] = [bytes(allowlist.office_epoch).hex(), allowlist.revision]
+            members["list"] = [allowlist.office_epoch.to_bytes(4, "little").hex(), allowlist.revision]
             wire = messages.build_state(self._purpose(b"state"), members)
             # An older state, and its nonce, are worth nothing after a reconnect: not kept.
             self._state_due = not self._publish(b"state", wire, True, False)
@@ -246,7 +246,7 @@ class Link:
                 await self._change_list(payload)
         except messages.Refused as error:
             self._refuse(error.result)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.failed += 1
             self.last_error = error
 
@@ -270,7 +270,7 @@ class Link:
         delta = messages.parse_delta(self._purpose(b"list"), payload)
         allowlist = self._allowlist
         revision = allowlist.revision
-        if revision and delta.epoch != bytes(allowlist.office_epoch):
+        if revision and delta.epoch != allowlist.office_epoch:
             raise messages.Refused("another office's list")
         try:
             if delta.from_revision == revision:

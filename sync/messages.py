@@ -118,7 +118,7 @@ class Delta:
 
     def __init__(self, data):
         self.count = data[2] | data[3] << 8
-        self.epoch = bytes(data[4:8])
+        self.epoch = unpack_from("<I", data, 4)[0]
         self.from_revision, self.to_revision = numbers(data, "<II", 8)
         self._data = data
 

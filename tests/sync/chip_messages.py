@@ -66,7 +66,7 @@ class List(TestCase):
         wire = upstream.build_delta(_KEY, _EPOCH, 5, 265, [self.change] * 2)
         self.assertEqual(wire, body + hmac(_KEY, body))
         delta = messages.parse_delta(_KEY, memoryview(wire))
-        self.assertEqual((delta.count, delta.epoch, delta.from_revision, delta.to_revision), (2, _EPOCH, 5, 265))
+        self.assertEqual((delta.count, delta.epoch, delta.from_revision, delta.to_revision), (2, 0xDDCCBBAA, 5, 265))
         for index in range(2):
             self.assertEqual(delta.change(index), (2, b"pseudo7", 0x030201, 0x060504, 63, 2, 16))
 

@@ -54,7 +54,7 @@ class Stream:
     def packets(self):
         """What was written so far, taken apart and forgotten."""
         found = []
-        data = bytes(self.heard)
+        data = self.heard
         self.heard = bytearray()
         at = 0
         while at < len(data):
@@ -63,7 +63,7 @@ class Stream:
             if data[at + 1] & 128:
                 length |= data[at + 2] << 7
                 start += 1
-            found.append((data[at], data[start : start + length]))
+            found.append((data[at], bytes(memoryview(data)[start : start + length])))
             at = start + length
         return found
 

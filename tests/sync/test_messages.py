@@ -59,7 +59,7 @@ def test_delta(epoch, revisions, wanted):
         body += bytes([operation]) + pseudonym + times + bytes([group, version + 4 * uses])
     assert wire == sealed(body)
     delta = messages.parse_delta(KEY, wire)
-    assert (delta.epoch, delta.from_revision, delta.to_revision) == (epoch, *revisions)
+    assert (delta.epoch.to_bytes(4, "little"), delta.from_revision, delta.to_revision) == (epoch, *revisions)
     assert [delta.change(index) for index in range(delta.count)] == wanted
 
 

@@ -76,7 +76,7 @@ class Journal:
 
 class Allowlist:
     def __init__(self, office_epoch=OFFICE, revision=5):
-        self.office_epoch = office_epoch
+        self.office_epoch = int.from_bytes(office_epoch, "little")
         self.revision = revision
         self.calls = []
         self.full_after = 1000
@@ -99,8 +99,8 @@ class Allowlist:
         self.calls.append((name, change))
 
     def set_revision(self, office_epoch, revision):
-        self.calls.append(("revision", (bytes(office_epoch), revision)))
-        self.office_epoch = bytes(office_epoch)
+        self.calls.append(("revision", (office_epoch.to_bytes(4, "little"), revision)))
+        self.office_epoch = office_epoch
         self.revision = revision
 
 
@@ -175,7 +175,7 @@ class Rig:
             if not topic.startswith(PREFIX):
                 raise AssertionError(topic)
             packet_id = body[2 + length] << 8 | body[3 + length]
-            self.published.append((topic[len(PREFIX) :].decode(), body[4 + length :], head))
+            self.published.append((topic[len(PREFIX) :].decode(), memoryview(body)[4 + length :], head))
             if self.acknowledge:
                 self.stream.say(puback(packet_id))
             else:
@@ -189,7 +189,7 @@ class Rig:
             for index, (name, payload, _head) in enumerate(self.published):
                 if name == leaf:
                     del self.published[index]
-                    return payload
+                    return bytes(payload) if len(payload) < 1000 else payload
             await asyncio.sleep_ms(1)
         raise AssertionError("nothing on " + leaf)
 
