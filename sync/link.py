@@ -69,8 +69,7 @@ class Link:
         self._host = host
         # Keys are derived when they are needed: messages are rare, and RAM is rarer.
         self._purpose = keys.purpose
-        if settings["tls"] and not ssl:
-            raise ValueError("tls: the link was given no certificates")
+        self._bare = settings["tls"] and not ssl
         site = settings["site"]
         door = settings["door"]
         self._prefix = prefix = messages.topic(site, door, "").encode()
@@ -124,7 +123,13 @@ class Link:
         self._wake.set()
 
     async def run(self):
-        """Keep the link up, for ever."""
+        """Keep the link up, for ever.
+
+        Raises:
+            ValueError: TLS is wanted and there are no certificates; the door goes on without a link, not without TLS.
+        """
+        if self._bare:
+            raise ValueError("tls: the link was given no certificates")
         if self._wifi:
             asyncio.create_task(self._wifi.run())
         asyncio.create_task(self._send())

@@ -107,7 +107,8 @@ class Session(TestCase):
     def test_tls_is_never_silently_left_out(self):
         settings = dict(SETTINGS)
         settings["tls"] = True
-        self.assertRaises(ValueError, lambda: Link(settings, KEYS, Journal(), Allowlist(), Host()))
+        link = Link(settings, KEYS, Journal(), Allowlist(), Host())  # the door itself starts
+        self.assertRaises(ValueError, lambda: run(link.run()))
 
 
 class Upload(TestCase):

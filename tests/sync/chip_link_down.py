@@ -195,6 +195,18 @@ class Commands(TestCase):
 
         run(work())
 
+    def test_ids_begin_again_in_each_session(self):
+        async def work():
+            rig = Rig()
+            for number in (5, 1, 2):
+                nonce = (await rig.connect())["nonce"]
+                await rig.say(b"cmd", self.command(nonce, number))
+                self.assertEqual((await rig.result())[1:3], (messages.DONE, number))
+                await rig.say(b"cmd", self.command(nonce, 0))
+                self.assertEqual((await rig.result())[1:3], (messages.REPLAYED, 0))
+
+        run(work())
+
     def test_setting_the_time_needs_no_approver(self):
         async def work():
             rig = Rig()
