@@ -80,7 +80,7 @@ def test_every_chip_module_cross_compiles(tmp_path):
     modules = sources()
     assert {path.parts[0] for path in modules} == set(FOLDERS)
     for number, path in enumerate(modules):
-        compile_file(path, tmp_path / f"{number}.mpy")
+        compile_file(ROOT / path, tmp_path / f"{number}.mpy")
 
 
 def test_a_module_that_does_not_compile_is_found(tmp_path):

@@ -11,10 +11,10 @@ import json
 import operator
 import sys
 
-from menwei.build import ROOT, build
 from rich.console import Console
 from rich.table import Table
 
+from menwei.build import ROOT, build
 from tests.bench.targets import TARGETS
 
 RESULT = ROOT / "build" / "bench.json"
@@ -25,7 +25,8 @@ def judge(measured, targets):
     """Join figures with their targets.
 
     Returns:
-        (dict for bench.json, list of complaints). A name without a target is a complaint, and so is a target that nobody measured.
+        (dict for bench.json, list of complaints). A name without a target is a complaint, and so is a target that
+        nobody measured.
     """
     results, complaints = {}, []
     for name, (value, alternative) in measured.items():

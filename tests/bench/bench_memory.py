@@ -4,21 +4,22 @@ The heap is read on the WebAssembly build of MicroPython, whose objects have the
 (heap32.mjs, door32.py). That build lacks asyncio's streams; what they cost is measured on the unix port and added.
 """
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from menwei.build import OUT, ROOT, SERVICE, sources
+from menwei.build import DOOR, ROOT, SERVICE, SHORT, sources
 
 FOLDER = Path(__file__).parent
 NODE_FOLDER = ROOT / "build" / "node"
 INTERPRETER = NODE_FOLDER / "node_modules/@micropython/micropython-webassembly-pyscript/micropython.mjs"
 BIN = Path(sys.executable).parent
 RARELY = {"firmware/provision.py"}  # loaded once in a door's life and dropped again
-WAIT_MS = 1500
 
 
 def install_interpreter():
@@ -40,10 +41,17 @@ def install_interpreter():
         sys.exit(f"npm ci failed, and the 32-bit heap cannot be measured without it:\n{npm.stderr}")
 
 
-def run_door32(folder):
-    """Run door32.py with the modules in `folder`; return what it measured as a dict of name to int."""
+def run_door32(folder, short):
+    """Run door32.py with the modules in `folder`, whose private names are shortened by the dict `short`.
+
+    Returns:
+        dict of name to int.
+    """
+    text = re.sub(r"\b_\w+", lambda match: short.get(match[0], match[0]), (FOLDER / "door32.py").read_text())
+    script = Path(folder) / "door32.py"
+    script.write_text(text)
     process = subprocess.run(
-        [BIN / "node", FOLDER / "heap32.mjs", INTERPRETER, FOLDER / "door32.py", str(WAIT_MS), folder],
+        [BIN / "node", FOLDER / "heap32.mjs", INTERPRETER, script, folder],
         capture_output=True,
         text=True,
         check=False,
@@ -51,7 +59,7 @@ def run_door32(folder):
     )
     figures = dict(line[1:].split() for line in process.stdout.splitlines() if line.startswith("@"))
     if process.returncode or "heap" not in figures or "tap" not in figures:
-        sys.exit(f"door32.py failed:\n{process.stdout}{process.stderr}")
+        sys.exit(f"door32.py failed:\n{process.stdout[-3000:]}{process.stderr[-1000:]}")
     return {name: int(value) for name, value in figures.items()}
 
 
@@ -77,16 +85,17 @@ def measure():
     """Return the figures."""
     install_interpreter()
     service = [path for path in sources(SERVICE) if str(path) not in RARELY]
-    size = sum((OUT / path.with_suffix(".mpy")).stat().st_size for path in service)
+    size = sum((DOOR / path.with_suffix(".mpy")).stat().st_size for path in service)
     source_size = sum((ROOT / path).stat().st_size for path in service)
     with tempfile.TemporaryDirectory() as precompiled, tempfile.TemporaryDirectory() as from_source:
-        flatten(OUT, Path(precompiled), ".mpy")
-        door = run_door32(precompiled)
-        flatten(OUT, Path(from_source), ".mpy")
+        flatten(DOOR, Path(precompiled), ".mpy")
+        short = {name: short for short, name in json.loads(SHORT.read_text()).items()}
+        door = run_door32(precompiled, short)
+        flatten(DOOR, Path(from_source), ".mpy")
         for path in service:
             (Path(from_source) / path.with_suffix(".mpy")).unlink()
             shutil.copy(ROOT / path, Path(from_source) / path)
-        source_door = run_door32(from_source)
+        source_door = run_door32(from_source, {})
     streams = streams_bytes()
     return {
         "boot.modules_bytes": (size, source_size),

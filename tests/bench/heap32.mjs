@@ -1,12 +1,12 @@
 // Runs a script in phases on the 32-bit MicroPython under Node.
-//   node heap32.mjs MICROPYTHON_MJS SCRIPT WAIT_MS FOLDER...
-// Every FOLDER is copied to /lib of the interpreter's file system. The script is cut at lines "# ---": garbage is only
-// collected between two calls into the interpreter, and tasks run while nobody calls, so each part is a call of its own,
-// with WAIT_MS in between.
+//   node heap32.mjs MICROPYTHON_MJS SCRIPT FOLDER...
+// Every FOLDER is copied to /lib of the interpreter's file system. The script is cut at lines "# --- 500 ms": garbage is
+// only collected between two calls into the interpreter, and tasks run while nobody calls, so each part is a call of its
+// own, with so much time after the one before.
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-const [module, script, wait, ...folders] = process.argv.slice(2);
+const [module, script, ...folders] = process.argv.slice(2);
 const { loadMicroPython } = await import(module);
 const python = await loadMicroPython({ stdout: (line) => console.log(line), linebuffer: true });
 
@@ -24,8 +24,14 @@ function copy(from, to) {
 
 try { python.FS.mkdir("/lib"); } catch { /* is there */ }
 for (const folder of folders) copy(folder, "/lib");
-for (const phase of readFileSync(script, "utf8").split(/^# ---.*$/m)) {
-  python.runPython(phase);
-  await new Promise((resolve) => setTimeout(resolve, Number(wait)));
+const parts = readFileSync(script, "utf8").split(/^# --- (\d+) ms.*$/m);
+for (let index = 0; index < parts.length; index += 2) {
+  try {
+    python.runPython(parts[index]);
+  } catch (error) {
+    console.log(error.message); // not the stack: it would print the whole interpreter
+    process.exit(1);
+  }
+  await new Promise((resolve) => setTimeout(resolve, Number(parts[index + 1] ?? 0)));
 }
 process.exit(0);

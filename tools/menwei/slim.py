@@ -1,0 +1,177 @@
+"""Make the modules of a door smaller before they are cross-compiled: constants become numbers, private names short.
+
+    slim = Slim({"storage.record": text, "firmware.door": text})
+    slim.text("firmware.door")      # record.GRANTED has become 2, _held_warn_s has become _a, on the same line
+    slim.short                      # {"_held_warn_s": "_a"}, to read a traceback with
+
+MicroPython folds a constant only inside its own module: `record.GRANTED` elsewhere is two look-ups at run time, and
+each name takes room in flash, in the heap and in the table of names. The sources keep every number in one place and
+every name in full; a door just does not carry them. Lines keep their numbers, so tracebacks fit the source.
+"""
+
+import ast
+import itertools
+import string
+from collections import Counter
+
+
+class SlimError(Exception):
+    """A module uses a constant in a way that cannot be inlined; the message names the place."""
+
+
+def _constants(tree):
+    """Return the public `NAME = const(number)` of a module as a dict."""
+    known = {}
+    for node in tree.body:
+        if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)):
+            continue
+        call = node.value
+        if isinstance(call.func, ast.Name) and call.func.id == "const" and isinstance(node.targets[0], ast.Name):
+            try:
+                expression = ast.Expression(call.args[0])
+                value = eval(compile(expression, "const", "eval"), {"__builtins__": {}}, dict(known))
+            except NameError:
+                continue
+            known[node.targets[0].id] = value
+    return {name: value for name, value in known.items() if isinstance(value, int)}
+
+
+def _name_of(node):
+    """Return the name that a node carries, and whether the node defines it."""
+    if isinstance(node, ast.Name):
+        return node.id, isinstance(node.ctx, ast.Store)
+    if isinstance(node, ast.Attribute):
+        return node.attr, isinstance(node.ctx, ast.Store)
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return node.name, True
+    if isinstance(node, ast.arg):
+        return node.arg, True
+    return "", False
+
+
+class Slim:
+    """All modules of a door, read once."""
+
+    def __init__(self, sources):
+        """Take a dict of module name to source text."""
+        self._sources = sources
+        self._trees = {name: ast.parse(text) for name, text in sources.items()}
+        self._known = {
+            name: {key: value for key, value in _constants(tree).items() if not key.startswith("_")}
+            for name, tree in self._trees.items()
+        }
+        self.short = self._shorten()
+
+    def _shorten(self):
+        """Give each private name that is defined in these modules a short one, the most frequent the shortest.
+
+        A name that is only read belongs to somebody else (`asyncio.core._io_queue`) and keeps its own.
+        """
+        count, defined = Counter(), set()
+        for tree in self._trees.values():
+            for node in ast.walk(tree):
+                name, own = _name_of(node)
+                count[name] += 1
+                if own:
+                    defined.add(name)
+        wanted = sorted(
+            (name for name in defined if name.startswith("_") and not name.startswith("__") and len(name) > 2),
+            key=lambda name: (-count[name], name),
+        )
+        letters = string.ascii_letters + string.digits
+        free = ("_" + "".join(pair) for width in (1, 2) for pair in itertools.product(letters, repeat=width))
+        return dict(zip(wanted, (name for name in free if name not in count), strict=False))
+
+    def text(self, module):
+        """Return the source of one module with foreign constants inlined and its own made private.
+
+        Raises:
+            SlimError: a constant is assigned again, or its private name is taken.
+        """
+        tree = self._trees[module]
+        own = self._known[module]
+        direct, aliases, imports = self._imported(tree)
+        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+        taken = {node.id for node in names}
+        edits, used = [], set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
+                value = self._known[aliases[node.value.id]].get(node.attr)
+                if value is not None:
+                    edits.append((node, str(value)))
+                    continue
+                used.add(id(node.value))
+        for node in names:
+            if node.id in direct:
+                if not isinstance(node.ctx, ast.Load):
+                    raise SlimError(f"{module}:{node.lineno}: {node.id} is a constant of another module")
+                edits.append((node, str(direct[node.id])))
+            elif node.id in own:
+                if f"_{node.id}" in taken:
+                    raise SlimError(f"{module}:{node.lineno}: both {node.id} and _{node.id}")
+                edits.append((node, f"_{node.id}"))
+        done = {id(node) for node, _ in edits}
+        edits += [edit for node in ast.walk(tree) if id(node) not in done and (edit := self._rename(node))]
+        needed = {node.id for node in names if id(node) in used} | (taken - set(aliases) - set(direct))
+        edits += [(node, self._import(node, direct, aliases, needed)) for node in imports]
+        return self._apply(self._sources[module], edits)
+
+    def _rename(self, node):
+        """Return the edit that shortens the name of a node, or None."""
+        new = self.short.get(_name_of(node)[0])
+        return new and (node, new)
+
+    def _imported(self, tree):
+        """Find what a module imports of ours: constants by name, modules by alias, and the statements."""
+        direct, aliases, imports = {}, {}, []
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            ours = False
+            for alias in node.names:
+                name = alias.asname or alias.name
+                if alias.name in self._known.get(node.module, {}):
+                    direct[name] = self._known[node.module][alias.name]
+                    ours = True
+                elif f"{node.module}.{alias.name}" in self._known:
+                    aliases[name] = f"{node.module}.{alias.name}"
+                    ours = True
+            if ours:
+                imports.append(node)
+        return direct, aliases, imports
+
+    def _import(self, node, direct, aliases, needed):
+        """Write an import statement anew without what is no longer needed, on as many lines."""
+        kept = []
+        for alias in node.names:
+            name = alias.asname or alias.name
+            if name in direct or (name in aliases and name not in needed):
+                continue
+            kept.append(alias)
+        text = ast.unparse(ast.ImportFrom(node.module, kept, 0)) if kept else "pass"
+        return text + "\n" * (node.end_lineno - node.lineno)
+
+    @staticmethod
+    def _apply(text, edits):
+        """Replace the nodes' text, last first."""
+        lines = [line.encode() for line in text.splitlines(keepends=True)]
+        starts = [0]
+        for line in lines:
+            starts.append(starts[-1] + len(line))
+        data = b"".join(lines)
+        places = []
+        for node, new in edits:
+            start = starts[node.lineno - 1] + node.col_offset
+            end = starts[node.end_lineno - 1] + node.end_col_offset
+            old = _name_of(node)[0]
+            if isinstance(node, ast.Attribute) and not new.isdigit():
+                start = end - len(old)
+            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                start = data.index(old.encode(), start)
+                end = start + len(old)
+            elif isinstance(node, ast.arg):
+                end = start + len(old)
+            places.append((start, end, new))
+        for start, end, new in sorted(places, reverse=True):
+            data = data[:start] + new.encode() + data[end:]
+        return data.decode()
