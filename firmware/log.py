@@ -7,12 +7,8 @@ No names, no card numbers and no pseudonyms go through here. The time is UTC, or
 clock stands at its floor.
 """
 
-import time
-
+from firmware import systemclock
 from storage import record
-
-# MicroPython counts from 2000 on the ESP32 and from 1970 on the unix port.
-EPOCH_2020_S = 1577836800 if time.gmtime(0)[0] == 1970 else 631152000
 
 
 class Log:
@@ -40,7 +36,7 @@ class Log:
         if self._clock.trust == record.FLOOR:
             stamp = "+%ds" % self._uptime.seconds
         else:
-            stamp = "%04d-%02d-%02dT%02d:%02d:%02dZ" % time.gmtime(EPOCH_2020_S + self._clock.now_s)[:6]
+            stamp = systemclock.stamp(self._clock.now_s)
         line = "%s %-5s %-6s %s" % (stamp, level, area, message)
         for key in sorted(values):
             line += " %s=%s" % (key, values[key])

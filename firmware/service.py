@@ -12,9 +12,10 @@ import time
 from micropython import const
 
 from firmware import door as doors
-from firmware import patterns
+from firmware import patterns, systemclock
 from firmware.version import VERSION
 from storage import record
+from sync import messages
 
 _POLL_CONTACTS_MS = const(20)
 _HOUSEKEEPING_MS = const(100)
@@ -22,11 +23,6 @@ _READER_RETRY_MS = const(1000)
 _QUIET_S = const(10)  # no erase, handshake or name resolution so soon after a tap, an exit or an open door
 _STUCK_S = const(8)
 _CLOCK_STEP_S = const(5)  # smaller corrections of a synchronised clock are not worth a record
-_UNLOCK = const(1)
-_SET_TIME = const(2)
-_DONE = const(0)
-_UNKNOWN_OPERATION = const(6)
-_REFUSED_BY_STATE = const(9)
 _TRUST_NAMES = ("floor", "held", "synchronised")
 _REASON_NAMES = (
     "ok",
@@ -52,7 +48,7 @@ class Service:
 
         Args:
             parts: object with reader, passage, door, lock, player, journal, allowlist, clock, uptime, settings, log,
-                watchdog, set_system_time, reset_cause, contacts; contacts is a dict of names to
+                watchdog, reset_cause, contacts; contacts is a dict of names to
                 drivers.contacts.Contact: leaf, exit, fire, key, intercom, tamper (those that are fitted).
         """
         self._reader = parts.reader
@@ -67,7 +63,6 @@ class Service:
         self._settings = parts.settings
         self._log = parts.log
         self._watchdog = parts.watchdog
-        self._set_system_time = parts.set_system_time
         self._reset_cause = parts.reset_cause
         self._contacts = parts.contacts
         self._open_ms = parts.settings["open_s"] * 1000
@@ -286,30 +281,30 @@ class Service:
     def command(self, command):
         """Execute an authenticated command; return its result number of docs/protocol.md."""
         self._tick()
-        if command.operation == _SET_TIME:
+        if command.operation == messages.OP_SET_TIME:
             return self._synchronise(command.argument)
-        if command.operation != _UNLOCK:
-            return _UNKNOWN_OPERATION
+        if command.operation != messages.OP_UNLOCK:
+            return messages.UNKNOWN_OPERATION
         clock = self._clock
         self._journal.stamp(clock.now_s, clock.trust, clock.uncertainty)
         try:
-            self._journal.append_long(record.COMMAND, _UNLOCK, None, command.number, command.evidence())
+            self._journal.append_long(record.COMMAND, messages.OP_UNLOCK, None, command.number, command.evidence())
         except OSError:
-            return _REFUSED_BY_STATE  # no unlock by command without a durable record
+            return messages.REFUSED_BY_DOOR  # no unlock by command without a durable record
         self._door.release(record.CAUSE_REMOTE, self._open_ms)
         self._lock.release()
         self._active_s = self._uptime.seconds
         self._notify()
         self._log.info("command", "unlock", operator=command.operator)
-        return _DONE
+        return messages.DONE
 
     def _synchronise(self, time_s):
         trust = self._clock.trust
         step_s = self._clock.synchronise(time_s, self._uptime.seconds)
         if step_s is None:
-            return _REFUSED_BY_STATE
-        self._set_system_time(time_s)
+            return messages.REFUSED_BY_DOOR
+        systemclock.set_s(time_s)
         if trust != record.SYNCHRONISED or abs(step_s) > _CLOCK_STEP_S:
             self.note(record.CLOCK, trust, None, abs(step_s))
             self._log.info("clock", "set", step=step_s, before=_TRUST_NAMES[trust])
-        return _DONE
+        return messages.DONE

@@ -1,8 +1,6 @@
 """The house stands as docs/architecture.md draws it: arrows, compiling, budgets of size."""
 
 import ast
-import re
-from pathlib import Path
 
 import pytest
 
@@ -107,11 +105,3 @@ def test_modules_are_short():
     }
     assert not long
 
-
-def test_constants_that_are_named_twice_agree():
-    """Numbers of docs/protocol.md that a module repeats to save memory are the same everywhere."""
-    pattern = re.compile(r"^(_?[A-Z][A-Z0-9_]+) = const\((\w+)\)", re.M)
-    messages = dict(pattern.findall(Path(ROOT / "sync/messages.py").read_text()))
-    service = dict(pattern.findall(Path(ROOT / "firmware/service.py").read_text()))
-    shared = {name: value for name, value in service.items() if name.lstrip("_") in messages}
-    assert shared == {name: messages[name.lstrip("_")] for name in shared}

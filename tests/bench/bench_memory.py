@@ -1,7 +1,7 @@
 """Memory of a whole door: bytecode, the heap of a 32-bit MicroPython after start, what one tap allocates.
 
 The heap is read on the WebAssembly build of MicroPython, whose objects have the chip's sizes, running under Node
-(heap32.mjs, door32.py). That build lacks asyncio's streams; what they cost is measured on the unix port and added.
+(heap32.mjs). That build lacks asyncio's streams; what they cost is measured on the unix port and added.
 """
 
 import json
@@ -19,7 +19,6 @@ FOLDER = Path(__file__).parent
 NODE_FOLDER = ROOT / "build" / "node"
 INTERPRETER = NODE_FOLDER / "node_modules/@micropython/micropython-webassembly-pyscript/micropython.mjs"
 BIN = Path(sys.executable).parent
-RARELY = {"firmware/provision.py"}  # loaded once in a door's life and dropped again
 
 
 def install_interpreter():
@@ -41,25 +40,25 @@ def install_interpreter():
         sys.exit(f"npm ci failed, and the 32-bit heap cannot be measured without it:\n{npm.stderr}")
 
 
-def run_door32(folder, short):
-    """Run door32.py with the modules in `folder`, whose private names are shortened by the dict `short`.
+def run32(script, folder, short):
+    """Run a script on the 32-bit build with the modules in `folder`, whose private names the dict `short` shortens.
 
     Returns:
-        dict of name to int.
+        dict of the names and numbers that it printed behind `@`.
     """
-    text = re.sub(r"\b_\w+", lambda match: short.get(match[0], match[0]), (FOLDER / "door32.py").read_text())
-    script = Path(folder) / "door32.py"
-    script.write_text(text)
+    text = re.sub(r"\b_\w+", lambda match: short.get(match[0], match[0]), (FOLDER / script).read_text())
+    target = Path(folder) / script
+    target.write_text(text)
     process = subprocess.run(
-        [BIN / "node", FOLDER / "heap32.mjs", INTERPRETER, script, folder],
+        [BIN / "node", FOLDER / "heap32.mjs", INTERPRETER, target, folder],
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
     figures = dict(line[1:].split() for line in process.stdout.splitlines() if line.startswith("@"))
-    if process.returncode or "heap" not in figures or "tap" not in figures:
-        sys.exit(f"door32.py failed:\n{process.stdout[-3000:]}{process.stderr[-1000:]}")
+    if process.returncode or not figures:
+        sys.exit(f"{script} failed:\n{process.stdout[-3000:]}{process.stderr[-1000:]}")
     return {name: int(value) for name, value in figures.items()}
 
 
@@ -69,36 +68,49 @@ def streams_bytes():
     return int(subprocess.run([BIN / "micropython", "-c", code], capture_output=True, check=True).stdout)
 
 
-def flatten(root, target, suffix):
-    """Copy a tree of modules so that /lib of the interpreter looks like the path of a simulated door."""
-    for path in root.rglob(f"*{suffix}"):
-        relative = path.relative_to(root)
-        places = [relative]
-        if relative.parts[:2] == ("boards", "sim"):
-            places.append(Path(relative.name))
-        for place in places:
-            (target / place).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, target / place)
+def heap(board, short, from_source=False):
+    """Return the heap of a door in service in bytes, and the source paths of the modules that are loaded then."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder)
+        shutil.copy(ROOT / "boards" / board / "board.py", target)
+        for path in sources(SERVICE):
+            (target / path).parent.mkdir(exist_ok=True)
+            if from_source:
+                shutil.copy(ROOT / path, target / path)
+            else:
+                shutil.copy((DOOR / path).with_suffix(".mpy"), target / path.parent)
+        figures = run32("heap_door32.py", folder, short)
+    names = {name.removeprefix("loaded.") for name in figures}
+    loaded = [path for path in sources(SERVICE) if ".".join(path.with_suffix("").parts) in names]
+    return figures["heap"], loaded
+
+
+def tap(short):
+    """Return what a tap allocates in bytes: with hashing prepared, and without."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder)
+        for path in sources():
+            places = [path.with_suffix(".mpy")]
+            if path.parts[:2] == ("boards", "sim"):
+                places.append(Path(places[0].name))
+            for place in places:
+                (target / place).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy((DOOR / path).with_suffix(".mpy"), target / place)
+        figures = run32("tap_door32.py", folder, short)
+    return figures["tap"], figures["tap_unprepared"]
 
 
 def measure():
     """Return the figures."""
     install_interpreter()
-    service = [path for path in sources(SERVICE) if str(path) not in RARELY]
-    size = sum((DOOR / path.with_suffix(".mpy")).stat().st_size for path in service)
-    source_size = sum((ROOT / path).stat().st_size for path in service)
-    with tempfile.TemporaryDirectory() as precompiled, tempfile.TemporaryDirectory() as from_source:
-        flatten(DOOR, Path(precompiled), ".mpy")
-        short = {name: short for short, name in json.loads(SHORT.read_text()).items()}
-        door = run_door32(precompiled, short)
-        flatten(DOOR, Path(from_source), ".mpy")
-        for path in service:
-            (Path(from_source) / path.with_suffix(".mpy")).unlink()
-            shutil.copy(ROOT / path, Path(from_source) / path)
-        source_door = run_door32(from_source, {})
+    short = {name: short for short, name in json.loads(SHORT.read_text()).items()}
     streams = streams_bytes()
+    heap32, loaded = heap("esp32_wroom_4mb", short)
+    source_heap32, _ = heap("esp32_wroom_4mb", {}, from_source=True)
+    size = sum((DOOR / path).with_suffix(".mpy").stat().st_size for path in loaded)
+    source_size = sum((ROOT / path).stat().st_size for path in loaded)
     return {
         "boot.modules_bytes": (size, source_size),
-        "boot.heap32_bytes": (door["heap"] + streams, source_door["heap"] + streams),
-        "tap.alloc_bytes": (door["tap"], door["tap_unprepared"]),
+        "boot.heap32_bytes": (heap32 + streams, source_heap32 + streams),
+        "tap.alloc_bytes": tap(short),
     }

@@ -1,4 +1,4 @@
-"""Make the modules of a door smaller before they are cross-compiled: constants become numbers, private names short.
+"""Make the modules of a door smaller before they are cross-compiled: constants become numbers, names short.
 
     slim = Slim({"storage.record": text, "firmware.door": text})
     slim.text("firmware.door")      # record.GRANTED has become 2, _held_warn_s has become _a, on the same line
@@ -6,7 +6,8 @@
 
 MicroPython folds a constant only inside its own module: `record.GRANTED` elsewhere is two look-ups at run time, and
 each name takes room in flash, in the heap and in the table of names. The sources keep every number in one place and
-every name in full; a door just does not carry them. Lines keep their numbers, so tracebacks fit the source.
+every name in full; a door just does not carry them. Shortened are private names and the arguments that nobody passes by
+name. Lines keep their numbers, so tracebacks fit the source.
 """
 
 import ast
@@ -61,6 +62,9 @@ class Slim:
             for name, tree in self._trees.items()
         }
         self.short = self._shorten()
+        self._keywords = {
+            node.arg for tree in self._trees.values() for node in ast.walk(tree) if isinstance(node, ast.keyword)
+        }
 
     def _shorten(self):
         """Give each private name that is defined in these modules a short one, the most frequent the shortest.
@@ -110,6 +114,9 @@ class Slim:
                 if f"_{node.id}" in taken:
                     raise SlimError(f"{module}:{node.lineno}: both {node.id} and _{node.id}")
                 edits.append((node, f"_{node.id}"))
+        # A constant replaces its name everywhere in a module, even where that is an argument.
+        barred = {self.short.get(name, name) for name in taken | set(own) | {f"_{name}" for name in own}}
+        edits += [edit for node in tree.body for edit in self._arguments(node, {}, barred)]
         done = {id(node) for node, _ in edits}
         edits += [edit for node in ast.walk(tree) if id(node) not in done and (edit := self._rename(node))]
         needed = {node.id for node in names if id(node) in used} | (taken - set(aliases) - set(direct))
@@ -120,6 +127,28 @@ class Slim:
         """Return the edit that shortens the name of a node, or None."""
         new = self.short.get(_name_of(node)[0])
         return new and (node, new)
+
+    def _arguments(self, node, outer, barred):
+        """Yield the edits that shorten the arguments of all functions in `node`.
+
+        The short names are those of `short`, which are in the table of names anyway, without those in `barred`.
+        """
+        inner = outer
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            free = (name for name in self.short.values() if name not in barred and name not in outer.values())
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            arguments += [extra for extra in (node.args.vararg, node.args.kwarg) if extra]
+            own = {
+                argument.arg: next(free)
+                for argument in arguments
+                if argument.arg not in self._keywords and argument.arg != "self"
+            }
+            shadowed = {argument.arg for argument in arguments} - set(own)
+            inner = {name: new for name, new in outer.items() if name not in shadowed} | own
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, (ast.Name, ast.arg)) and _name_of(child)[0] in inner:
+                yield child, inner[_name_of(child)[0]]
+            yield from self._arguments(child, inner, barred)
 
     def _imported(self, tree):
         """Find what a module imports of ours: constants by name, modules by alias, and the statements."""

@@ -1,5 +1,5 @@
-# A whole door on the 32-bit MicroPython, run in phases by heap32.mjs. First the simulated board: its models and their
-# buffers are not the door's, so they are loaded before the heap is read for the first time.
+# What a tap allocates on the 32-bit MicroPython, run in phases by heap32.mjs. First the simulated board: its models and
+# their buffers are not the door's. The door is put together on it, and the card is held to the real model of the reader.
 import gc
 import json
 import os
@@ -88,9 +88,9 @@ gc.collect()
 base = gc.mem_alloc()
 
 # --- 0 ms: the door; this first start also provisions it
-import firmware.main
+from firmware import assembly
 
-service = firmware.main.build()
+service = assembly.build()
 passage = service._passage
 reader = service._reader
 UID = "04a1b2c3d4e5f6"
@@ -125,26 +125,32 @@ async def tap():
     return allocated
 
 
+async def prepared_tap():
+    """The same with hashing done ahead, as the door does when it is idle."""
+    passage.prepare()
+    while service._journal.idle():
+        pass
+    return await tap()
+
+
+async def most(measure):
+    """The largest of five: garbage may be collected while the tap waits for the card, which makes one look small."""
+    largest = 0
+    for _ in range(5):
+        largest = max(largest, await measure())
+    return largest
+
+
 async def taps():
     """Warm up once, then measure with hashing prepared and without."""
     grant()
     await reader.start()
-    passage.prepare()
     await tap()
-    passage.prepare()
-    while service._journal.idle():
-        pass
-    print("@tap", await tap())
-    print("@tap_unprepared", await tap())
+    print("@tap", await most(prepared_tap))
+    print("@tap_unprepared", await most(tap))
 
 
 asyncio.create_task(taps())
 
-# --- 6000 ms: in service: reader polled, contacts watched, link waiting for a network
-asyncio.create_task(service.run())
 
-# --- 3000 ms
-gc.collect()
-
-# --- 0 ms
-print("@heap", gc.mem_alloc() - base)
+# --- 6000 ms: time for the taps

@@ -1,0 +1,121 @@
+"""Put a door together from its board. Needed once at start, and dropped from memory afterwards by firmware.main.
+
+    service = assembly.build()
+
+Order matters: lock pin first (it stays locked), then flash, then everything else. Nothing here waits for a network.
+"""
+
+import os
+import sys
+
+import board
+import esp32
+import machine
+
+from drivers.contacts import Contact
+from drivers.iso14443a import Iso14443a
+from drivers.lock import Lock
+from drivers.mfrc522 import Mfrc522
+from drivers.signals import Player
+from firmware import config, systemclock
+from firmware.clock import Clock, Uptime
+from firmware.door import Door
+from firmware.log import Log
+from firmware.passage import Passage
+from firmware.service import Service
+from firmware.version import BUILT_S
+from storage.allowlist import Allowlist
+from storage.flash import Flash
+from storage.journal import Journal
+from storage.keys import Keys
+from storage.settings import Settings
+from sync.link import Link
+
+_WATCHDOG_MS = 20_000
+# After a reset that the RTC survived, its oscillator has run freely for some seconds at most.
+_RESUME_ERROR_S = 5
+
+
+class Parts:
+    """What Service takes."""
+
+
+def _partition(label):
+    found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label=label)
+    if not found:
+        raise OSError(19, "no flash partition %s: write the board's partition table" % label)
+    return Flash(found[0])
+
+
+def _contacts():
+    contacts = {}
+    for name, number, active in board.CONTACTS:
+        contacts[name] = Contact(machine.Pin(number, machine.Pin.IN), active)
+    return contacts
+
+
+def _clock(journal, settings, uptime):
+    """Start at the floor; after a reset that the RTC survived go on from it."""
+    floor_s = max(BUILT_S, journal.last_time_s)
+    clock = Clock(floor_s, settings["drift_ppm"])
+    clock.update(uptime.seconds)
+    if machine.reset_cause() != machine.PWRON_RESET:
+        now_s = systemclock.now_s()
+        if now_s >= floor_s:
+            age_s = now_s - floor_s
+            clock.resume(now_s, uptime.seconds, _RESUME_ERROR_S + age_s // 1000 * settings["drift_ppm"] // 1000)
+    return clock
+
+
+def build():
+    """Return a Service for this board."""
+    # Locked before anything else; docs/architecture.md, "The way out is hardware".
+    lock = Lock(machine.Pin(board.PIN_RELAY, machine.Pin.OUT, value=0))
+    parts = Parts()
+    parts.lock = lock
+    parts.reset_cause = machine.reset_cause()
+    keys = Keys(esp32.NVS("menwei"), board.ROOT)
+    store = Settings(board.ROOT)
+    journal = parts.journal = Journal(_partition("journal"))
+    allowlist = parts.allowlist = Allowlist(_partition("cards"))
+    try:
+        os.stat(board.ROOT + "/provision.json")
+    except OSError:
+        pass
+    else:
+        from firmware import provision
+
+        provision.apply(board.ROOT, keys, store, journal, allowlist)
+    keys.load()
+    settings = parts.settings = store.load(config.DEFAULTS, config.validate)
+    journal.mount()
+    allowlist.mount()
+    uptime = parts.uptime = Uptime()
+    clock = parts.clock = _clock(journal, settings, uptime)
+    log = parts.log = Log(sys.stdout.write, clock, uptime)
+    door = parts.door = Door(settings["held_warn_s"], settings["held_alarm_s"], settings["forced_alarm"])
+    parts.passage = Passage(keys.purpose(b"pseudonym"), allowlist, journal, clock, door, lock, settings)
+    outputs = [machine.Pin(number, machine.Pin.OUT, value=0) for number in board.PINS_SIGNALS]
+    parts.player = Player(*outputs)
+    spi = machine.SPI(
+        board.SPI_ID,
+        baudrate=board.SPI_BAUD,
+        sck=machine.Pin(board.PIN_SCK),
+        mosi=machine.Pin(board.PIN_MOSI),
+        miso=machine.Pin(board.PIN_MISO),
+    )
+    chip = Mfrc522(
+        spi,
+        machine.Pin(board.PIN_READER_CS, machine.Pin.OUT, value=1),
+        machine.Pin(board.PIN_READER_RST, machine.Pin.OUT, value=0),
+    )
+    parts.reader = Iso14443a(chip, board.READER_POLL_MS)
+    parts.contacts = _contacts()
+    parts.watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+    service = Service(parts)
+    if settings["host"] and not keys.lost:
+        service.link = Link(settings, keys, journal, allowlist, service)
+    if keys.lost:
+        log.error("keys", "lost: provision this door again; exit and fire work")
+    return service
+
