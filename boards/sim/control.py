@@ -5,7 +5,7 @@ control.wire("127.0.0.1", 40002)  # real time: the mechanics are a process of th
 """
 
 import json
-from errno import EAGAIN, ETIMEDOUT
+from errno import ETIMEDOUT
 
 import board
 import network
@@ -35,12 +35,13 @@ class _Lines:
         self._socket.connect(host_socket.getaddrinfo(host, port)[0][-1])
         self._socket.setblocking(False)
         self._rest = b""
+        self._buffer = bytearray(128)  # small pieces: the firmware's heap may be nearly full
         self._on_line = on_line
         self._on_close = on_close
         polling.watch(self._socket, self.receive)
 
-    def send(self, text):
-        data = text.encode() + b"\n"
+    def send(self, text, end="\n"):
+        data = (text + end).encode()
         try:
             while data:
                 count = self._socket.write(data)
@@ -51,22 +52,26 @@ class _Lines:
     def receive(self):
         while True:
             try:
-                data = self._socket.recv(1024)
-            except OSError as error:
-                if error.errno == EAGAIN:
-                    return
-                data = b""
-            if not data:
+                count = self._socket.readinto(self._buffer)
+            except OSError:
+                count = 0
+            if count is None:
+                return
+            if not count:
                 polling.unwatch(self._socket)
                 self._socket.close()
                 self._on_close()
                 return
-            lines = (self._rest + data).split(b"\n")
+            lines = (self._rest + self._buffer[:count]).split(b"\n")
             self._rest = lines.pop()
             if len(self._rest) > _LINE_MAX:
                 raise OSError("a control line is longer than %d bytes" % _LINE_MAX)
             for line in lines:
-                self._on_line(line.decode().strip())
+                try:
+                    text = line.decode().strip()
+                except UnicodeError:
+                    text = "? ?"  # is answered as what it is: no verb
+                self._on_line(text)
 
 
 # --- control ---
@@ -109,13 +114,24 @@ def _obey(line):
         send(number + " error " + (str(error) or "wrong arguments").replace("\n", " "))
         return
     if answer is not None:
-        send(number + " ok" + (" " + json.dumps(answer) if answer else ""))
+        _answer(number + " ok", answer)
     if _hangs:
         hang()
 
 
+def _answer(text, members):
+    mark = " {"
+    for name, value in members:
+        _line.send(text + mark, "")
+        text = '"' + name + '": '
+        mark = ", "
+        _line.send(text + json.dumps(value), "")
+        text = ""
+    _line.send(text if mark == " {" else "}")
+
+
 def _do(number, verb, arguments):
-    """Carry one line out; return what to answer, {} for nothing to say, None if that comes later."""
+    """Carry one line out; return names and values to answer, or None if that comes later."""
     global _hangs
     if verb == "run":
         return _run(number, arguments)
@@ -146,8 +162,8 @@ def _do(number, verb, arguments):
         raise ValueError("unknown verb here: " + verb + "; the mechanics are a process of their own")
     else:
         clock.stir()
-        return world.door.command(verb, arguments)
-    return {}
+        return world.door.command(verb, arguments).items()
+    return ()
 
 
 def _switch(arguments):

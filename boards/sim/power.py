@@ -22,6 +22,7 @@ from boards.sim.norflash import NorFlash
 
 _FIRST_UNIX_S = const(1767225600)
 _CHIP_HEAP = const(196608)  # 96 KB of a chip with 32 bits, in words of 64
+_CRUMB = const(512)
 _ENOENT = const(2)
 
 
@@ -107,9 +108,21 @@ def mount(provision_path):
 def leave_a_chips_heap():
     """Occupy what the process has more than a chip: the models lie in the same heap and must not count, either way.
 
-    Return the object that does so.
+    Return the objects that do so.
     """
+    ballast = []
     gc.collect()
-    ballast = bytearray(max(0, gc.mem_free() - _CHIP_HEAP - 64))
+    try:
+        room = bytearray(_CHIP_HEAP)  # in one piece, as a chip has it
+    except MemoryError:
+        room = None
+    size = gc.mem_free() if room is not None else 0
+    while size >= _CRUMB:
+        try:
+            ballast.append(bytearray(size))
+        except MemoryError:
+            size >>= 1
+    del room
+    gc.collect()
     world.simulator_bytes = gc.mem_alloc()
     return ballast

@@ -100,6 +100,11 @@ def _firmware():
 
 
 if __name__ == "__main__":
+    # Code comes from MICROPYPATH alone: sources in the current folder would take the room of bytecode and more.
+    if "" in sys.path:
+        sys.path.remove("")
+    for _name in ("boards", "boards.sim"):
+        sys.modules.pop(_name, None)
     try:
         _chosen = _options(sys.argv[1:])
     except ValueError as error:

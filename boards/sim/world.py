@@ -96,25 +96,28 @@ def take_card():
 
 
 def state():
-    """What an onlooker sees, for JSON."""
-    shown = {
-        "unix": clock.world_unix_s(),
-        "t_us": clock.now_us(),
-        "card": _card and _card[1],
-        "net": int(network.network_is_there()),
-        "link": int(sockets.linked),
-        "flash": {
+    """What an onlooker sees: name and value after name and value, so that a nearly full heap can still tell."""
+    gc.collect()
+    yield "heap", gc.mem_alloc() - simulator_bytes
+    yield "heap_free", gc.mem_free()
+    yield "unix", clock.world_unix_s()
+    yield "t_us", clock.now_us()
+    yield "card", _card and _card[1]
+    yield "net", int(network.network_is_there())
+    yield "link", int(sockets.linked)
+    yield (
+        "flash",
+        {
             "reads": flash.reads,
             "programs": flash.programs,
             "erases": flash.erases,
             "bytes_read": flash.bytes_read,
             "bytes_programmed": flash.bytes_programmed,
         },
-        "heap": gc.mem_alloc() - simulator_bytes,
-        "heap_free": gc.mem_free(),
-    }
-    if door:
-        shown.update(door.state())
+    )
     for name in wiring.OUTPUTS:
-        shown[name] = pins.level(wiring.pin_of(board, name))
-    return shown
+        yield name, pins.level(wiring.pin_of(board, name))
+    if door:
+        for name, value in door.state().items():
+            if name not in wiring.OUTPUTS:
+                yield name, value

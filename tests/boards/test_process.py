@@ -309,6 +309,8 @@ def test_wrong_lines_are_answered_and_change_nothing(door):
             door.ask(*words)
     door.connection.sendall(b"\n   \n77\n")
     assert door.lines.readline().startswith("77 error ")
+    door.connection.sendall(b"78 \xff\xfe\n")
+    assert door.lines.readline().startswith("? error ")
     assert door.state()["t_us"] == 0
 
 
