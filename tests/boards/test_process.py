@@ -584,3 +584,50 @@ def test_a_mechanics_process_that_is_not_there(door):
     serial = door.start(f"door=127.0.0.1:{port}", mode="real", ready=False)
     assert door.process.returncode == 1
     assert "OSError" in serial
+
+
+def test_our_own_mechanics_process(door):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    path = [OUT, OUT / "boards" / "sim", ROOT / "build" / "lib", ".frozen"]
+    mechanics = subprocess.Popen(
+        [MICROPYTHON, "-m", "boards.sim.mechanics_server", f"listen={port}"],
+        cwd=door.folder,
+        env={**os.environ, "MICROPYPATH": ":".join(map(str, path))},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert mechanics.stdout.readline() == "ready\n"
+        door.start(f"door=127.0.0.1:{port}", mode="real")
+        host = socket.create_connection(("127.0.0.1", port), 10)
+        lines = host.makefile("r")
+
+        def ask(line):
+            host.sendall(f"1 {line}\n".encode())
+            verdict = lines.readline().split(" ", 2)
+            assert verdict[:1] == ["1"]
+            assert verdict[1].strip() == "ok"
+            return json.loads(verdict[2]) if len(verdict) > 2 else None
+
+        host.sendall(b"hello host\n")
+        time.sleep(1)
+        ask("exit 1")
+        time.sleep(0.3)
+        ask("exit 0")
+        time.sleep(0.3)
+        state = ask("state")
+        assert (state["bolt"], state["relay"], door.state()["relay"]) == ("withdrawn", 1, 1)
+        door.ask("hang")
+        time.sleep(3.5)
+        assert ask("state")["bolt"] == "withdrawn"  # a firmware that hangs does not lock
+        door.send("cut")
+        assert door.ends()[0] == 86
+        time.sleep(0.3)
+        state = ask("state")
+        assert (state["bolt"], state["relay"]) == ("thrown", 0)
+        ask("quit")
+        assert mechanics.wait(10) == 0
+    finally:
+        mechanics.kill()
+        mechanics.wait()
