@@ -153,4 +153,4 @@ async def taps():
 asyncio.create_task(taps())
 
 
-# --- 6000 ms: time for the taps
+# --- 15000 ms: time for the taps

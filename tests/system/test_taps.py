@@ -1,0 +1,73 @@
+"""Ten thousand taps in virtual time: the heap does not grow, across a wrap of the millisecond ticks."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import micropython_environment
+
+from menwei.build import ROOT
+from menwei.simdoor import SimDoor
+from storage.mac import Hmac, derive
+
+DOOR_KEY = bytes(range(32))
+UID = "04a1b2c3d4e5f6"
+TAPS = 10_000
+PULL_EVERY = 100
+WRAP_S = 60  # the simulated ticks start so long before their wrap
+
+
+def pseudonym():
+    """The card's pseudonym at this door (docs/protocol.md)."""
+    mac = Hmac(derive(DOOR_KEY, b"pseudonym"))
+    mac.update(b"\x01" + bytes.fromhex(UID))
+    return mac.digest()[:7]
+
+
+def grant(flash):
+    """Put the card on the door's list."""
+    script = ROOT / "tests" / "system" / "grant_card.py"
+    command = [Path(sys.executable).with_name("micropython"), script, flash, pseudonym().hex()]
+    result = subprocess.run(command, env=micropython_environment(), capture_output=True, text=True, check=False)
+    assert result.stdout.strip().endswith("granted"), result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("taps", [TAPS])
+async def test_ten_thousand_taps(tmp_path, taps):
+    """Every tap is granted; after collection the heap at the end is not larger than after a tenth of the taps."""
+    grant(tmp_path / "flash.img")
+    door = SimDoor(tmp_path, start_unix=1_793_664_000, seed=1)
+    settings = {"site": "soak", "door": "one", "host": "127.0.0.1", "port": 1, "wifi_ssid": "soak"}
+    door.provision(
+        {
+            "door_key": DOOR_KEY.hex(),
+            "journal_key": "22" * 16,
+            "journal_epoch": "01020304",
+            "wifi_secret": "secret",
+            "settings": settings,
+        }
+    )
+    await door.start()
+    try:
+        began = (await door.state())["t_us"]
+        await door.ask("net", 0)
+        await door.run(30)
+        heaps = {}
+        for tap in range(1, taps + 1):
+            await door.card(UID, 0.12)
+            await door.run(0.3)
+            if tap % PULL_EVERY == 0:
+                await door.ask("pull")
+                await door.run(9)
+            if tap % (taps // 10) == 0:
+                state = await door.state()
+                heaps[tap] = state["heap"]
+        assert state["t_us"] - began > WRAP_S * 1_000_000
+        assert state["openings"] == taps // PULL_EVERY
+    finally:
+        await door.stop()
+    granted = sum(line.endswith("granted reason=ok") for line in door.lines)
+    assert granted == taps
+    print(heaps)
+    assert heaps[taps] <= heaps[taps // 10], heaps
