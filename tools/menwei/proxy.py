@@ -73,8 +73,10 @@ class Proxy:
             self._tasks.add(down)
             down.add_done_callback(self._tasks.discard)
             await self._pump(reader, far)
-        except OSError:
-            pass  # the broker is not there: the door sees its connection closed, as from a router that answers for it
+        except (OSError, asyncio.CancelledError):
+            # The broker is not there: the door sees its connection closed, as from a router that answers for it. Or
+            # it is `stop`: asyncio complains about a connection's task that ends by being cancelled.
+            pass
         finally:
             self._tasks.discard(task)
             self._door_side.discard(writer)

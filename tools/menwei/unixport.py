@@ -8,7 +8,8 @@ from pathlib import Path
 
 from menwei.build import OUT, ROOT
 
-# More than a plain ESP32 has, 96wK: the simulated board takes what is left over before the firmware starts (docs/simulator.md).
+# More than a plain ESP32 has, 96wK: the simulated board takes what is left over before the firmware starts
+# (docs/simulator.md).
 HEAP = "160wK"
 
 

@@ -1,0 +1,140 @@
+"""The command `menwei`: a simulated door, a listener, a broker."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import signal
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from menwei.broker import EmbeddedBroker, split_url
+from menwei.scenario import STEPS, ScenarioError, parse
+from menwei.simdoor import SimError
+
+SCENARIOS = Path(__file__).with_name("scenarios")
+BY_HAND = "by_hand"
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="menwei: a door, and the people around it.")
+console = Console()
+
+
+def scenario_path(name: str) -> Path:
+    """A file, or the name of a scenario that comes with the package."""
+    path = Path(name)
+    if path.exists():
+        return path
+    own = SCENARIOS / f"{name}.scn"
+    if own.exists():
+        return own
+    known = ", ".join(sorted(file.stem for file in SCENARIOS.glob("*.scn")))
+    raise typer.BadParameter(f"{name} is no file; scenarios that come with menwei: {known}")
+
+
+def _broker(url: str | None) -> str | None:
+    if url is not None:
+        try:
+            split_url(url)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    return url
+
+
+@app.command()
+def sim(
+    script: Annotated[
+        str | None, typer.Option(help="Play this scenario in virtual time and compare the result.")
+    ] = None,
+    expect: Annotated[Path | None, typer.Option(help="Expectation file; default: beside the scenario.")] = None,
+    broker: Annotated[str | None, typer.Option(help="mqtt://HOST:PORT instead of an embedded broker.")] = None,
+    db: Annotated[Path | None, typer.Option(help="Upstream's database; default: in the run's folder.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep flash, database, keys and serial log in this folder.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    steps: Annotated[bool, typer.Option("--steps", help="List the steps that a scenario may contain.")] = False,
+) -> None:
+    """Run a whole door on this computer: play a scenario, or work it by hand."""
+    from menwei import run
+
+    if steps:
+        for form, meaning in STEPS.items():
+            console.print(f"  {form:<24} {meaning}", markup=False, highlight=False)
+        return
+    seed = random.SystemRandom().randrange(1 << 30) if seed is None else seed
+    folder = keep or Path(tempfile.mkdtemp(prefix="menwei-"))
+    if keep and (keep / "flash.img").exists():
+        raise typer.BadParameter(f"{keep} holds a door already; name another folder, or remove it")
+    console.print(f"seed {seed}, folder {folder}", highlight=False)
+    path = scenario_path(script or BY_HAND)
+    code = 1
+    try:
+        if script:
+            expectation = expect or path.with_suffix(".expected")
+            work = run.play(parse(path), expectation, folder, seed, _broker(broker), db, console)
+        else:
+            work = run.by_hand(parse(path), folder, seed, _broker(broker), db, console)
+        code = 0 if asyncio.run(work) else 1
+    except (ScenarioError, SimError, OSError, ValueError) as error:
+        console.print(f"[bold red]{type(error).__name__}[/]", end=" ")
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+    except KeyboardInterrupt:
+        code = 130
+    if keep is None and code == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif code:
+        console.print(f"what happened lies in {folder}", highlight=False)
+    raise typer.Exit(code)
+
+
+@app.command()
+def listen(
+    broker: Annotated[str, typer.Option(help="mqtt://HOST:PORT")],
+    keys: Annotated[Path, typer.Option(help="Key file of the doors (mode 0600).")],
+    db: Annotated[Path, typer.Option(help="Database to store events in.")] = Path("upstream.db"),
+) -> None:
+    """Store, verify and acknowledge what doors report, and show it."""
+    from menwei.listen import listen as serve
+
+    try:
+        _until_interrupted(lambda stop: serve(_broker(broker), db, keys, console, stop))
+    except (OSError, ValueError) as error:
+        console.print(str(error), markup=False, style="red")
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def broker(port: Annotated[int, typer.Option(help="Port on the loopback address; 0: any free one.")] = 1883) -> None:
+    """Run the embedded broker, for trying things out."""
+
+    async def serve(stop: asyncio.Event) -> None:
+        async with EmbeddedBroker(port=port) as running:
+            console.print(running.url, highlight=False)
+            await stop.wait()
+
+    _until_interrupted(serve)
+
+
+def _until_interrupted(work) -> None:
+    async def guarded() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError):
+                loop.add_signal_handler(number, stop.set)
+        await work(stop)
+
+    asyncio.run(guarded())
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

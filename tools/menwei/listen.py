@@ -1,0 +1,81 @@
+"""Show what doors report as it arrives, and store and acknowledge it: `menwei listen`.
+
+await listen("mqtt://127.0.0.1:1883", Path("upstream.db"), Path("keys.json"), Console())
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from menwei import names
+from menwei.broker import split_url
+from menwei.keyfile import KeyFile
+from menwei.store import Event, Store
+from menwei.upstream import UNIX_2020, Upstream
+
+_ROWS = 24
+_COLUMNS = ("time", "trust", "door", "seq", "event", "reason", "credential")
+_ALARM = 8
+
+
+def clock_time(event: Event) -> str:
+    """When the door says it happened, UTC."""
+    return f"{datetime.fromtimestamp(event.time + UNIX_2020, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def cells(event: Event, people: Mapping[str, str] | None = None) -> list[str]:
+    """One event as a row for people; a pseudonym stays one unless `people` knows it."""
+    who = "" if not event.pseudonym.strip("0") else (people or {}).get(event.pseudonym, event.pseudonym)
+    trust = names.trust(event.trust)
+    reason = names.reason(event.kind, event.reason)
+    return [clock_time(event), trust, event.door, str(event.seq), names.kind(event.kind), reason, who]
+
+
+def event_table(events: deque[Event], people: Mapping[str, str] | None = None) -> Table:
+    """The latest events as a table."""
+    table = Table(expand=True)
+    for name in _COLUMNS:
+        table.add_column(name, no_wrap=True)
+    for event in events:
+        table.add_row(*cells(event, people), style="red" if event.kind == _ALARM else None)
+    return table
+
+
+async def listen(
+    broker: str, database: Path, key_path: Path, console: Console, stop: asyncio.Event | None = None
+) -> None:
+    """Serve until `stop` is set; without a terminal each event is one printed line."""
+    host, port = split_url(broker)
+    keys = KeyFile.load(key_path)
+    store = Store(database)
+    stop = stop or asyncio.Event()
+    recent: deque[Event] = deque(store.events()[-_ROWS:], maxlen=_ROWS)
+    live = Live(event_table(recent), console=console, refresh_per_second=4) if console.is_terminal else None
+
+    def show(event: Event) -> None:
+        recent.append(event)
+        if live:
+            live.update(event_table(recent))
+        else:
+            console.print("  ".join(cells(event)), highlight=False, soft_wrap=True)
+
+    upstream = Upstream(host, port, keys, store, on_event=show)
+    try:
+        await upstream.start()
+        console.print(f"listening at {broker} for {', '.join(keys.doors)}; events go to {database}", highlight=False)
+        if live:
+            with live:
+                await stop.wait()
+        else:
+            await stop.wait()
+    finally:
+        await upstream.stop()
+        store.close()

@@ -1,0 +1,265 @@
+"""Everything around one simulated door: broker, wire, upstream with its database and keys, and the door itself.
+
+    stage = Stage(folder, seed=7, start_unix=..., broker_url=None)
+    await stage.start()
+    stage.put(card)
+    await stage.pass_time(3600)
+    await stage.stop()
+
+All of it lives in one folder, so that a run can be kept and looked at.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from menwei.broker import EmbeddedBroker, split_url
+from menwei.build import ROOT, build
+from menwei.control import SimError
+from menwei.image import Journal, read_journal
+from menwei.keyfile import KeyFile
+from menwei.mechanics import Mechanics
+from menwei.proxy import Proxy
+from menwei.scenario import Card
+from menwei.simdoor import EXIT_RESET, UNIX_2020, PowerLost, SimDoor
+from menwei.store import Event, Store
+from menwei.upstream import Upstream
+from storage.mac import Hmac, derive
+from sync import messages
+from sync.upstream import pack_change
+
+DOOR = "front-gate"
+SITE = "sim"
+
+_KIND_UID = b"\x01"
+_PSEUDONYM = 7
+_FOREVER = 0xFFFFFF
+# Long quiet times pass in pieces, in which sleeping tasks may wake up late, but not shortly before something is done.
+_PIECE_S = 600
+_STRETCH_S = 10
+_PROMPT_AT_END_S = 15
+_PROMPT_S = 2  # a time that is at most so old is good enough to set a clock by
+_KEEPALIVE_S = 600
+_FIRST_START_S = 8
+
+
+class Stage:
+    """One door and everything around it.
+
+    Args:
+        folder: where everything is kept.
+        mode: "virtual" or "real".
+        start_unix: the world's time when the door is first switched on; the computer's own if the time is real.
+        broker_url: a broker that is there already, or None for an embedded one.
+        database: the upstream's database, in the folder if None.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        mode: str = "virtual",
+        start_unix: int | None = None,
+        seed: int = 0,
+        broker_url: str | None = None,
+        database: Path | None = None,
+        settings: dict | None = None,
+        mechanics: Mechanics | None = None,
+        on_serial: Callable[[str], None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.door = SimDoor(
+            folder, mode=mode, start_unix=start_unix, seed=seed, mechanics=mechanics, on_serial=on_serial
+        )
+        self.database = database or folder / "upstream.db"
+        self.key_path = folder / "keys.json"
+        self.net = True
+        self.broker_url = broker_url
+        self._own_broker: EmbeddedBroker | None = None
+        self._settings = settings or {}
+        self._on_event = on_event
+        self._random = random.Random(seed)
+        # On somebody's own broker two simulations must not meet.
+        self._site = SITE if broker_url is None else f"{SITE}-{secrets.token_hex(4)}"
+        self.store: Store | None = None
+        self.upstream: Upstream | None = None
+        self.proxy: Proxy | None = None
+        self._door_key = b""
+        self.journal_key = b""
+
+    # Life
+
+    async def start(self) -> None:
+        """Set everything up and switch the door on."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        build()
+        if self.broker_url is None:
+            self._own_broker = EmbeddedBroker()
+            await self._own_broker.start()
+            self.broker_url = self._own_broker.url
+        host, port = split_url(self.broker_url)
+        self.proxy = Proxy(host, port)
+        await self.proxy.start()
+        keys = self._make_keys()
+        self.store = Store(self.database)
+        self.upstream = Upstream(host, port, keys, self.store, clock=self.exact_now, on_event=self._on_event)
+        await self.upstream.start()
+        await self.door.start()
+        # The first start erases and formats the whole cards and journal regions in one go, 6.5 s on NOR flash.
+        await self.door.run(_FIRST_START_S)
+
+    def _make_keys(self) -> KeyFile:
+        """Keys of a simulated door follow from the seed: a run can be repeated bit by bit."""
+        self._door_key, self.journal_key, epoch = (self._random.randbytes(count) for count in (32, 16, 4))
+        keys = KeyFile(self._site)
+        keys.add(DOOR, self._door_key, {epoch: self.journal_key})
+        keys.save(self.key_path)
+        settings = {
+            "site": self._site,
+            "door": DOOR,
+            "host": "127.0.0.1",
+            "port": self.proxy.port,
+            "wifi_ssid": "building",
+        }
+        self.door.provision(
+            {
+                "door_key": self._door_key.hex(),
+                "journal_key": self.journal_key.hex(),
+                "journal_epoch": epoch.hex(),
+                "wifi_secret": "simulated",
+                "settings": {**settings, "keepalive_s": _KEEPALIVE_S, **self._settings},
+            }
+        )
+        return keys
+
+    async def stop(self) -> None:
+        """Stop everything that was started; nothing that lies in the folder changes any more."""
+        await self.door.stop()
+        if self.upstream:
+            await self.upstream.stop()
+        if self.proxy:
+            await self.proxy.stop()
+        if self._own_broker:
+            await self._own_broker.stop()
+        if self.store:
+            self.store.close()
+
+    def now(self) -> float:
+        """Unix time of the simulated world."""
+        return float(self.door.unix) if self.door.mode == "virtual" else time.time()
+
+    async def exact_now(self) -> float:
+        """The same, asked of the door's process if time is virtual: it may be in the middle of an hour that passes."""
+        if self.door.mode == "virtual" and self.door.running_s > _PROMPT_S:
+            with suppress(SimError, PowerLost):
+                return float((await self.door.state())["unix"])
+        return self.now()
+
+    async def pass_time(self, seconds: float, *, pace: float | None = None) -> None:
+        """Let the world's time pass; long times pass quickly."""
+        while seconds > 0:
+            piece = min(seconds, _PIECE_S)
+            stretch = None
+            if seconds > _PROMPT_AT_END_S:
+                stretch, piece = _STRETCH_S, min(piece, seconds - _PROMPT_AT_END_S)
+            await self.door.run(piece, pace=pace, stretch=stretch)
+            seconds -= piece
+
+    # What people do
+
+    async def network(self, there: bool) -> None:
+        """The network is there, or away."""
+        self.net = there
+        if there:
+            self.proxy.back()
+        else:
+            self.proxy.away()
+        if self.door.running:
+            await self.door.ask("net", int(there))
+
+    async def power_back(self, after_s: float) -> None:
+        """Switch the door on again, `after_s` after it went dark."""
+        await self.door.ended()
+        for line in ("", f"--- no power for {after_s:g} s ---", ""):
+            self.door.say(line)
+        if self.door.mode == "real":
+            await asyncio.sleep(after_s)
+            await self.door.start()
+        else:
+            await self.door.start(unix=self.door.unix + int(after_s))
+        if not self.net:
+            await self.door.ask("net", 0)
+
+    async def revive(self) -> bool:
+        """Start the door again if it reset itself; True if it did."""
+        if self.door.exit_code != EXIT_RESET:
+            return False
+        await self.door.ended()
+        await self.door.start()
+        return True
+
+    # What the office does
+
+    def pseudonym(self, uid: bytes) -> bytes:
+        """What this door calls a card."""
+        mac = Hmac(derive(self._door_key, b"pseudonym"))
+        mac.update(_KIND_UID + uid)
+        return mac.digest()[:_PSEUDONYM]
+
+    def put(self, card: Card, valid_until: datetime | None = None) -> None:
+        """Make a card live, until its own end or another one."""
+        self._change(messages.PUT, card, valid_until)
+
+    def suspend(self, card: Card) -> None:
+        """Suspend a card."""
+        self._change(messages.SUSPEND, card)
+
+    def cancel(self, card: Card) -> None:
+        """Revoke a card: showing it raises an alert."""
+        self._change(messages.REVOKE, card)
+
+    def _change(self, operation: int, card: Card, valid_until: datetime | None = None) -> None:
+        start = minutes(card.valid_from, 0)
+        end = minutes(valid_until or card.valid_until, _FOREVER)
+        self.upstream.change(
+            DOOR, pack_change(operation, self.pseudonym(bytes.fromhex(card.uid)), start, end, card.group)
+        )
+
+    # What is there
+
+    def journal(self) -> Journal:
+        """The door's journal as it lies in its flash now."""
+        offset, size = region("journal")
+        return read_journal(self.door.flash, offset, size, self.journal_key)
+
+    def stored(self) -> list[Event]:
+        """What upstream has stored of this door, in the order of its arrival."""
+        return self.store.events(DOOR)
+
+
+def minutes(moment: datetime | None, default: int) -> int:
+    """Minutes since 2020, the unit of validity limits."""
+    return default if moment is None else (int(moment.timestamp()) - UNIX_2020) // 60
+
+
+def region(label: str) -> tuple[int, int]:
+    """Offset and size of a flash region of the simulated board, read from its `board.py` without running it."""
+    tree = ast.parse((ROOT / "boards" / "sim" / "board.py").read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["FLASH"]:
+            for entry in node.value.elts:
+                name, offset, size = (
+                    eval(compile(ast.Expression(part), "board.py", "eval"), {}) for part in entry.elts
+                )
+                if name == label:
+                    return offset, size
+    raise ValueError(f"boards/sim/board.py names no flash region {label!r}")

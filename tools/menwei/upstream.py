@@ -1,0 +1,384 @@
+"""The smallest upstream: stores what doors report, acknowledges it, keeps their lists, sends commands.
+
+    upstream = Upstream("127.0.0.1", 1883, KeyFile.load(path), Store("upstream.db"))
+    await upstream.start()
+    upstream.change("front-gate", pack_change(PUT, pseudonym))
+    command = await upstream.unlock("front-gate", operator=7, approver=8, reason=3)
+    assert await command.wait(5) == DONE
+    await upstream.stop()
+
+An acknowledgement is published after the transaction that stores the events is on the disk, never before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import aiomqtt
+
+from menwei.ingest import Ingest
+from menwei.keyfile import KeyFile
+from menwei.store import Event, Store
+from storage.mac import derive
+from sync import messages
+from sync import upstream as wire
+
+UNIX_2020 = 1577836800
+MAX_CHANGES = 64
+
+_QOS = 1
+_RETRY_S = 2
+# How old the time in a set-time command can be when the door takes it; firmware/clock.py counts on it.
+_TIME_DEADLINE_S = 3
+_TIME_TRIES = 5
+_TIME_AGAIN_S = 6 * 3600
+_RESEND_S = 5
+_OPERATOR_UPSTREAM = 1
+_CLOCKS = ("floor", "held", "synchronised")
+
+_log = logging.getLogger(__name__)
+
+
+class NoSession(OSError):
+    """The door is not there to be commanded."""
+
+
+@dataclass
+class Command:
+    """One command that was sent; `results` are the door's answers to it, the last one of a replay."""
+
+    door: str
+    operation: int
+    nonce: bytes
+    number: int
+    raw: bytes
+    results: list[int] = field(default_factory=list)
+    _answered: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def result(self) -> int | None:
+        """The first answer, or None."""
+        return self.results[0] if self.results else None
+
+    def answer(self, result: int) -> None:
+        """Take an answer of the door."""
+        self.results.append(result)
+        self._answered.set()
+
+    async def wait(self, timeout_s: float) -> int | None:
+        """The first answer, or None if none came in time."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._answered.wait(), timeout_s)
+        return self.result
+
+
+@dataclass
+class Session:
+    """What upstream knows of one connection of one door."""
+
+    nonce: bytes
+    up: int  # the door's monotonic clock ...
+    at: float  # ... at this time of ours
+    clock: str
+    revision: int
+    office_epoch: bytes
+    last_number: int = 0
+    time_tries: int = 0
+    time_done: bool = False
+    time_sent_at: float = 0.0
+    delta: tuple[int, int] | None = None
+    delta_at: float = 0.0
+    commands: dict[int, Command] = field(default_factory=dict)
+
+
+class Upstream:
+    """One connection to one broker for all doors of a site.
+
+    Args:
+        clock: Unix time; virtual when the doors' time is virtual.
+        on_event: called with each event that is new, after it was stored.
+        on_change: called with the door's name when its state or one of its findings has changed.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        keys: KeyFile,
+        store: Store,
+        *,
+        clock: Callable[[], Awaitable[float]] | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        on_change: Callable[[str], None] | None = None,
+    ) -> None:
+        self.store = store
+        self.sessions: dict[str, Session] = {}
+        self.connected = asyncio.Event()
+        self._address = (host, port)
+        self._keys = keys
+        self._clock = clock
+        self._now = 0.0  # Unix time when the message that is being worked on was received
+        self._on_event = on_event
+        self._on_change = on_change
+        self._ingest = Ingest(store, keys)
+        self._client: aiomqtt.Client | None = None
+        self._task: asyncio.Task | None = None
+        self._replayed: Command | None = None
+        self._tasks: set[asyncio.Task] = set()
+
+    # Connection
+
+    async def start(self, timeout_s: float = 10) -> None:
+        """Connect; later losses are mended in the background."""
+        self._task = asyncio.create_task(self._run())
+        waiting = asyncio.create_task(self.connected.wait())
+        await asyncio.wait((waiting, self._task), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            waiting.cancel()
+            await self.stop()
+            raise OSError(f"no answer from the broker at {self._address[0]}:{self._address[1]} within {timeout_s} s")
+
+    async def stop(self) -> None:
+        """End the connection."""
+        task, self._task = self._task, None
+        if task:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        host, port = self._address
+        while True:
+            try:
+                async with aiomqtt.Client(host, port, identifier=f"menwei-{os.urandom(6).hex()}") as client:
+                    self._client = client
+                    for leaf in ("event", "state", "cmd/result"):
+                        await client.subscribe(messages.topic(self._keys.site, "+", leaf), qos=_QOS)
+                    self.connected.set()
+                    async for message in client.messages:
+                        await self._receive(message)
+            except aiomqtt.MqttError as error:
+                _log.warning("broker: %s; trying again in %d s", error, _RETRY_S)
+            self._client = None
+            self.connected.clear()
+            await asyncio.sleep(_RETRY_S)
+
+    async def _look_at_clock(self) -> float:
+        self._now = time.time() if self._clock is None else await self._clock()
+        return self._now
+
+    async def _publish(self, door: str, leaf: str, payload: bytes) -> None:
+        if self._client is None:
+            raise NoSession("upstream has no broker at the moment; try again when it is back")
+        await self._client.publish(messages.topic(self._keys.site, door, leaf), payload, qos=_QOS)
+
+    def _key(self, door: str, purpose: bytes) -> bytes:
+        return derive(self._keys.door_key(door), purpose)
+
+    async def _receive(self, message: aiomqtt.Message) -> None:
+        if not message.payload:
+            return  # a retained state that somebody cleared
+        door = ""
+        await self._look_at_clock()
+        try:
+            _, door, leaf = wire.parse_topic(str(message.topic))
+            if self._keys.door_key(door) is None:
+                raise messages.Refused("no key for this door: add it to the key file")
+            if leaf == "event":
+                await self._event(door, message.payload)
+            elif leaf == "state":
+                await self._state(door, message.payload, message.retain)
+            elif leaf == "cmd/result":
+                await self._result(door, message.payload)
+        except messages.Refused as error:
+            self._found(door, "refused message", f"{message.topic}: {error}")
+        except sqlite3.Error as error:
+            # Not stored, so not acknowledged: the door keeps it and sends it again.
+            _log.error("%s: the database failed: %s", door, error)
+        except NoSession:
+            pass  # the broker went away meanwhile: the door will say it all again
+
+    def _found(self, door: str, kind: str, text: str) -> None:
+        self.store.add_finding(door, kind, text, int(self._now))
+        _log.warning("%s: %s: %s", door, kind, text)
+        self._changed(door)
+
+    def _changed(self, door: str) -> None:
+        if self._on_change:
+            self._on_change(door)
+
+    # Events
+
+    async def _event(self, door: str, payload: bytes) -> None:
+        taken = self._ingest.take(door, wire.parse_batch(payload), int(self._now))
+        # Stored and committed; only now may the door be told.
+        if taken.ack:
+            epoch, seq, chain = taken.ack
+            await self._publish(door, "event/ack", wire.build_ack(self._key(door, b"event-ack"), epoch, seq, chain))
+        for event in taken.events:
+            if self._on_event:
+                self._on_event(event)
+        if taken.findings:
+            self._changed(door)
+
+    # State
+
+    async def _state(self, door: str, payload: bytes, retained: bool) -> None:
+        now = self._now
+        state = wire.parse_state(self._key(door, b"state"), payload)
+        if not state.get("online"):
+            self.sessions.pop(door, None)
+            self.store.set_offline(door, int(now))
+            self._changed(door)
+            return
+        try:
+            head = bytes.fromhex(state["epoch"]), int(state["head"]), bytes.fromhex(state["chain"])
+            session = self._session(door, state, now, retained)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise messages.Refused(f"the state lacks or distorts a member: {error!r}") from error
+        for finding in self._ingest.judge_head(door, *head):
+            self._found(door, *finding)
+        self.store.set_state(door, state, int(now))
+        self._changed(door)
+        if session.time_done and now - session.time_sent_at > _TIME_AGAIN_S:
+            session.time_done, session.time_tries = False, 0
+        if not session.time_done and (not session.time_tries or now - session.time_sent_at > _RESEND_S):
+            await self._send_time(door, session)
+        elif session.time_done:
+            await self._send_list(door, session)
+
+    def _session(self, door: str, state: dict, now: float, retained: bool) -> Session:
+        # Everything is read before anything is changed.
+        nonce = bytes.fromhex(state["nonce"])
+        up, clock = int(state["up"]), state["clock"]
+        if clock not in _CLOCKS:
+            raise ValueError("clock")
+        office_epoch, revision = bytes.fromhex(state["list"][0]), int(state["list"][1])
+        at = now
+        if retained and state["clock"] == "synchronised":
+            at = int(state["t"]) + UNIX_2020  # the broker kept it for a while; the door's own clock says since when
+        session = self.sessions.get(door)
+        if session is None or session.nonce != nonce:
+            session = Session(nonce, 0, 0, "", 0, b"")
+            # Numbers go on where an earlier run of this upstream left off in the same session of the door.
+            session.last_number = self.store.last_command_id(door, nonce)
+            self.sessions[door] = session
+        session.up, session.at, session.clock = up, at, clock
+        session.office_epoch, session.revision = office_epoch, revision
+        return session
+
+    # Commands
+
+    async def unlock(self, door: str, *, operator: int, approver: int, reason: int, deadline_s: int = 30) -> Command:
+        """Unlock a door once, in its present session, with the approver's consent."""
+        session = self.sessions.get(door)
+        if session is None:
+            raise NoSession(f"door {door} is not connected; a command cannot wait for it")
+        return await self._command(door, session, messages.OP_UNLOCK, deadline_s, operator, approver, reason, 0)
+
+    async def replay(self, command: Command) -> None:
+        """Send the bytes of an old command again, as somebody who recorded them would."""
+        session = self.sessions.get(command.door)
+        if session and session.nonce != command.nonce:
+            self._replayed = command
+        await self._publish(command.door, "cmd", command.raw)
+
+    async def _send_time(self, door: str, session: Session) -> None:
+        if session.time_tries >= _TIME_TRIES:
+            self._found(door, "no time", f"the door refused its time {session.time_tries} times")
+            session.time_done, session.time_sent_at = True, self._now
+            await self._send_list(door, session)  # it can judge residents without the time
+            return
+        session.time_tries += 1
+        session.time_sent_at = self._now
+        seconds = int(await self._look_at_clock()) - UNIX_2020
+        await self._command(door, session, messages.OP_SET_TIME, _TIME_DEADLINE_S, _OPERATOR_UPSTREAM, 0, 0, seconds)
+
+    async def _command(
+        self,
+        door: str,
+        session: Session,
+        operation: int,
+        deadline_s: int,
+        operator: int,
+        approver: int,
+        reason: int,
+        argument: int,
+    ) -> Command:
+        now = await self._look_at_clock()
+        number = session.last_number = session.last_number + 1
+        deadline = session.up + int(now - session.at) + deadline_s
+        body = wire.command_body(operation, reason, session.nonce, number, deadline, operator, approver, argument)
+        consent = (wire.approval(self._key(door, b"approve"), body),) if approver else ()
+        raw = wire.build_command(self._key(door, b"cmd"), body, *consent)
+        command = session.commands[number] = Command(door, operation, session.nonce, number, raw)
+        fields = {
+            "nonce": session.nonce, "command_id": number, "operation": operation, "operator": operator,
+            "approver": approver, "reason": reason, "deadline": deadline,
+        }  # fmt: skip
+        self.store.add_command(door, fields, raw, int(now))
+        await self._publish(door, "cmd", raw)
+        return command
+
+    async def _result(self, door: str, payload: bytes) -> None:
+        operation, result, number, nonce = wire.parse_result(self._key(door, b"result"), payload)
+        self.store.set_result(door, nonce, number, result, int(self._now))
+        session = self.sessions.get(door)
+        command = session.commands.get(number) if session and session.nonce == nonce else None
+        if command is None and self._replayed and (self._replayed.nonce, self._replayed.number) == (nonce, number):
+            command = self._replayed
+        if command is None:
+            if not number:
+                self._found(door, "command", "the door got a command that it could not trust")
+            return
+        command.answer(result)
+        if operation == messages.OP_SET_TIME and session and session.nonce == nonce:
+            if result == messages.DONE:
+                session.time_done, session.clock = True, "synchronised"
+                await self._send_list(door, session)
+            elif not session.time_done:
+                await self._send_time(door, session)
+
+    # Lists
+
+    def change(self, door: str, change: bytes) -> int:
+        """Append a change (`sync.upstream.pack_change`) to a door's intended list; returns its revision."""
+        revision = self.store.add_change(door, change)
+        session = self.sessions.get(door)
+        if session and session.time_done:
+            self._soon(self._send_list(door, session))
+        return revision
+
+    def _soon(self, coroutine) -> None:
+        async def guarded() -> None:
+            with suppress(NoSession, aiomqtt.MqttError):
+                await coroutine
+
+        task = asyncio.get_running_loop().create_task(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send_list(self, door: str, session: Session) -> None:
+        """One delta from what the door has towards what it should have; the next follows its next state."""
+        start, wanted = session.revision, self.store.revision(door)
+        if start >= wanted:
+            if start > wanted:
+                self._found(door, "list", f"the door holds revision {start}, the office made {wanted}")
+            return
+        office_epoch = self.store.office_epoch(door, os.urandom(4))
+        if start and session.office_epoch != office_epoch:
+            self._found(door, "list", "the door's list was made by another office")
+            return
+        changes = self.store.changes(door, start, MAX_CHANGES)
+        step = (start, start + len(changes))
+        now = self._now
+        if session.delta == step and now - session.delta_at < _RESEND_S:
+            return  # on its way
+        session.delta, session.delta_at = step, now
+        await self._publish(door, "list", wire.build_delta(self._key(door, b"list"), office_epoch, *step, changes))
