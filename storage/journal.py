@@ -29,6 +29,7 @@ _AHEAD = const(2)  # sectors kept erased
 _CROWDED_PERCENT = const(75)
 _SHED_REPORT = const(64)
 _SAVE_GROUPS = const(2)
+_TRIES = const(8)
 _EIO = const(5)
 
 # self._work, what one program can hold: bytes 8 to 31 of a sector header, a key slot, a record, its second half.
@@ -60,6 +61,7 @@ class Journal(Recovery):
         self._lost_count = [0, 0]
         self._shedding = False
         self._given = -1  # sector whose records are counted as given up
+        self._stuck = 0  # how often this sector could not be erased
         self._last_ms = 0
         self._next = None
         self.stamp(0, record.FLOOR, 31)
@@ -73,7 +75,7 @@ class Journal(Recovery):
             self._clean(top)
         self.epoch = bytes(epoch)
         self.head = self.acked = self.boot = self._made = self._generation = 0
-        self.key_lost = False
+        self.key_lost = self._key_due = False
         self.chain[:] = bytes(7)
         self._key = bytes(key)
         self._mac = Hmac(key)
@@ -86,6 +88,11 @@ class Journal(Recovery):
         self._write(0)
         self._tail = self._open = self._saved = self._top
         self._open_slot = self._saved_groups = 0
+
+    def mount(self):
+        """Find the end of the journal, the key and the cursor. OSError if it was never formatted."""
+        Recovery.mount(self)
+        self._last_ms = time.ticks_ms()
 
     # --- append ---
 
@@ -149,19 +156,19 @@ class Journal(Recovery):
         self._target_length = 0
         sector = self._top
         slot = self._slot
-        move = self._made >= _RECORDS_PER_KEY or not slots
-        start = _KEY_AT if move else _AT
-        fresh = slot + slots + move > _SLOTS
+        due = self._key_due or self._made >= _RECORDS_PER_KEY or not slots
+        start = _KEY_AT if due else _AT
+        fresh = slot + slots + due > _SLOTS
         if fresh:
             sector = self._next_sector()
             slot = 1
             start = 0
-            move = self._made > 0
             self._put_header()
         work = self._work
         key = self._key
         mac = self._mac
         generation = self._generation
+        move = start < _AT and self._made > 0  # every generation signs at least one record
         if move:
             self._prepare_key()
             key = self._next
@@ -206,6 +213,7 @@ class Journal(Recovery):
                 self._next = None
                 self._generation = generation
             self._made = 0
+            self._key_due = False
         self._slot = slot + slots
         if slots:
             for i in range(7):
@@ -263,15 +271,31 @@ class Journal(Recovery):
         """Erase the next sector. If its records are not acknowledged they are counted first, and idle, that is all."""
         sector = (self._ahead + 1) % self._sectors
         if sector == self._top:
+            self._ahead = sector  # try them all again next time
             raise OSError(_EIO, "journal: no sector is left")
+        after = -1
+        lossy = False
         if sector == self._tail:
             after, first = self._after(sector, self._ring(sector))
-            if first - 1 > self.acked and self._given != sector:
+            lossy = first - 1 > self.acked
+            if lossy and self._given != sector:
                 self._give_up(sector)
                 self._given = sector
                 if idle:
                     return
-            self._given = -1
+        while len(self._live) > 1:
+            self._wipe()
+        failure = None
+        try:
+            self._clean(sector)
+        except OSError as error:
+            self._stuck += 1
+            if lossy and self._stuck < _TRIES:
+                raise  # records are only left behind if this sector is really worn out
+            failure = error
+        self._stuck = 0
+        self._ahead = sector
+        if after >= 0:
             self._tail = after
             if self._open == sector:
                 self._open = after
@@ -279,10 +303,8 @@ class Journal(Recovery):
             if self._saved == sector:
                 self._saved = after
                 self._saved_groups = 0
-        while len(self._live) > 1:
-            self._wipe()
-        self._ahead = sector
-        self._clean(sector)
+        if failure:
+            raise failure
         self._ready.append(sector)
 
     def _clean(self, sector):
@@ -304,7 +326,7 @@ class Journal(Recovery):
         """Zero the oldest key that is left, if the newest can be read."""
         newest = self._live[-1]
         if not record.key_alive(self._page, self._load(newest >> 12, newest >> 5 & 127)):
-            self._made = _RECORDS_PER_KEY  # the next append writes a new one
+            self._key_due = True
             self._live.pop()
             return
         self._page_at = -1

@@ -16,7 +16,6 @@ _SLOTS = const(128)
 _AHEAD = const(2)
 _ENOENT = const(2)
 _FIRST_PROGRAM = const(128)  # no first program of a sector reaches further
-_RECORDS_PER_KEY = const(32)
 
 
 class Recovery(Ring):
@@ -35,6 +34,7 @@ class Recovery(Ring):
         self._key = None
         self._generation = 0
         self._made = 0  # records made with this key
+        self._key_due = False  # the next append writes a key slot
 
     def _survey(self):
         """Read all headers; newest, oldest, first not wholly acknowledged sector (-1: none), newest ring number."""
@@ -67,6 +67,7 @@ class Recovery(Ring):
         self._key = self._next = None
         self._made = self._generation = self._turn = self.boot = 0
         self._live = []
+        self._key_due = False
         # Keys may be left to wipe in as many sectors as appends can fill while the door is never idle.
         sector = self._top
         for _ in range(_AHEAD):
@@ -104,15 +105,18 @@ class Recovery(Ring):
                 self._slot = slot + 1
             held = record.code(page[offset])
             if held == record.KEY and record.key_sound(page, offset):
-                self._turn = record.get30(page, offset + 1)
-                self.chain[:] = page[offset + 5 : offset + 12]
-                self._made = 0
-                self._suspect = None
-                if record.key_alive(page, offset):
+                # One without its key is wiped, or was cut short: then it means nothing. Records show the generation.
+                alive = record.key_alive(page, offset)
+                if alive or (slot == 1 and self._key is None and not self._made):
+                    self._turn = record.get30(page, offset + 1)
+                    self.chain[:] = page[offset + 5 : offset + 12]
+                if alive:
                     self._key = page[offset + 14 : offset + 30]
                     self._generation = self._turn
                     self._live.append(sector << 12 | slot << 5)
-                self._good = slot + 1
+                    self._made = 0
+                    self._suspect = None
+                    self._good = slot + 1
             elif held == record.SINGLE or (held == record.LONG and self._has_second(sector, slot)):
                 offset = self._load(sector, slot)
                 # The last record of all is judged in _settle(), and may have to be taken back.
@@ -167,9 +171,9 @@ class Recovery(Ring):
         if self._key is None:
             self.key_lost = True
             self._key = os.urandom(16)
-            self._made = _RECORDS_PER_KEY
+            self._key_due = True
         elif self._generation != self._turn:
-            self._made = _RECORDS_PER_KEY  # its key slot is damaged: the next append writes a new one
+            self._key_due = True  # the slot of this key is damaged
         self._generation = self._turn
         self._mac = Hmac(self._key)
 
