@@ -19,7 +19,8 @@ MAY_IMPORT = {
 PURE = {"storage.entry", "storage.mac", "storage.record", "sync.messages", "sync.upstream"}
 DECIDES = {"firmware/access.py", "firmware/clock.py", "firmware/door.py", *(f"{m.replace('.', '/')}.py" for m in PURE)}
 TOP_LEVEL = {"boards", "drivers", "storage", "sync", "firmware", "tools", "tests", "docs"}
-MAX_LINES = 400
+MAX_LINES = {"tests": 500}
+MAX_LINES_ELSEWHERE = 400
 
 
 def imported(path):
@@ -101,7 +102,7 @@ def test_modules_are_short():
         str(path.relative_to(ROOT)): lines
         for folder in TOP_LEVEL - {"docs"}
         for path in (ROOT / folder).rglob("*.py")
-        if "node_modules" not in path.parts and (lines := len(path.read_text().splitlines())) > MAX_LINES
+        if "node_modules" not in path.parts
+        and (lines := len(path.read_text().splitlines())) > MAX_LINES.get(folder, MAX_LINES_ELSEWHERE)
     }
     assert not long
-

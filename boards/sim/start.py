@@ -86,17 +86,14 @@ def _serve(options):
 
 
 def _firmware():
-    try:
+    # By name, as the chip's own start-up runs boot.py and main.py: a board knows nothing of what runs on it.
+    for name in ("firmware.boot", "firmware.main"):
         try:
-            import firmware.boot
+            __import__(name)
         except ImportError:
-            pass  # a board may do without
-        import firmware.main
-
-        firmware.main.run()
-        print("sim: the firmware has returned")
-    except Exception as error:
-        sys.print_exception(error, sys.stdout)
+            if name not in _OPTIONAL:
+                raise
+    sys.modules["firmware.main"].run()
 
 
 if __name__ == "__main__":
