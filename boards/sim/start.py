@@ -87,13 +87,16 @@ def _serve(options):
 
 def _firmware():
     # By name, as the chip's own start-up runs boot.py and main.py: a board knows nothing of what runs on it.
-    for name in ("firmware.boot", "firmware.main"):
+    try:
         try:
-            __import__(name)
+            __import__("firmware.boot")
         except ImportError:
-            if name not in _OPTIONAL:
-                raise
-    sys.modules["firmware.main"].run()
+            pass  # a board may do without
+        __import__("firmware.main")
+        sys.modules["firmware.main"].run()
+        print("sim: the firmware has returned")
+    except Exception as error:
+        sys.print_exception(error, sys.stdout)
 
 
 if __name__ == "__main__":
