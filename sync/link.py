@@ -29,7 +29,6 @@ _LIST = const(1)
 _COMMAND = const(2)
 
 _BATCH_ROOM = const(1048)  # 24 + 32 * 32
-_MQTT_ROOM = const(7)
 _FLIGHTS = const(2)
 _PATIENCE_S = const(20)
 _MOST_PATIENCE_S = const(320)
@@ -41,10 +40,6 @@ _STABLE_S = const(60)
 # Eight refused commands in a row are recorded and answered, then one in 10 s: each record costs flash.
 _REFUSAL_S = const(10)
 _REFUSAL_BURST_S = const(70)
-
-
-def _backoff():
-    return Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS, random.getrandbits)
 
 
 class Link:
@@ -78,14 +73,14 @@ class Link:
             (site + "." + door).encode(),
             (prefix + b"event/ack", prefix + b"list", prefix + b"cmd"),
             self._on_message,
+            self.notify,
             prefix + b"state",
             messages.WILL,
             settings["keepalive_s"],
-            tick_ms=tick_ms,
+            tick_ms,
         )
-        self._client.on_change = self.notify
         self._wake = asyncio.Event()
-        self._backoff = _backoff()
+        self._backoff = Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS, random.getrandbits)
         if wifi is None and settings["wifi_ssid"]:
             import network
 
@@ -93,25 +88,19 @@ class Link:
                 network.WLAN(network.WLAN.IF_STA),
                 settings["wifi_ssid"],
                 keys.wifi_secret,
-                _backoff(),
+                Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS, random.getrandbits),
                 host.may_connect,
             )
         self._wifi = wifi
         self._results = []
-        self._flights = []
-        self._state_due = True
+        self._flights = []  # last records of the batches under way
         self._patience_s = _PATIENCE_S
-        self._nonce = b""
-        self._session_s = self._number = self._sent = self._sent_s = self._refusals_s = 0
+        self._sent_s = self._refusals_s = 0
+        self.connected = False  # True while connected and subscribed
         self.last_error = None
         self.forged = 0  # messages with a wrong MAC
         self.refused = 0  # all messages that were not acted on
         self.failed = 0  # what could not be done, the flash being full or faulty
-
-    @property
-    def connected(self):
-        """True while connected and subscribed."""
-        return self._client.ready
 
     def notify(self):
         """Look for something to send."""
@@ -130,32 +119,32 @@ class Link:
         """
         if self._bare:
             raise ValueError("tls: the link was given no certificates")
-        if self._wifi:
-            asyncio.create_task(self._wifi.run())
+        wifi = self._wifi
+        host = self._host
+        if wifi:
+            asyncio.create_task(wifi.run())
         asyncio.create_task(self._send())
         while True:
             await asyncio.sleep_ms(self._backoff.next_ms())
-            while not (self._wifi is None or self._wifi.up()) or not self._host.may_connect():
+            while wifi and not wifi.up() or not host.may_connect():
                 await asyncio.sleep_ms(_PAUSE_MS)
-            await self._session()
+            # Before anything can arrive: a command made for an older session must never fit.
+            self._nonce = os.urandom(16)
+            self._session_s = host.monotonic_s()
+            self._number = 0
+            self._rewind()
+            self._state_due = True
+            try:
+                await self._client.run()
+            except (OSError, ValueError, MemoryError) as error:  # TLS raises ValueError
+                self.last_error = error
+            self.connected = False
+            if self._up_s() > _STABLE_S:
+                self._backoff.reset()
 
-    async def _session(self):
-        self._begin()
-        try:
-            await self._client.run()
-        except (OSError, ValueError, MemoryError) as error:  # TLS raises ValueError
-            self.last_error = error
-        if self._up_s() > _STABLE_S:
-            self._backoff.reset()
-
-    def _begin(self):
-        # Before anything can arrive: a command made for an older session must never fit.
-        self._nonce = os.urandom(16)
-        self._session_s = self._host.monotonic_s()
-        self._number = 0
-        self._sent = self._journal.acked
+    def _rewind(self):
         self._flights.clear()
-        self._state_due = True
+        self._sent = self._journal.acked
 
     def _up_s(self):
         return self._host.monotonic_s() - self._session_s
@@ -163,79 +152,70 @@ class Link:
     # Up
 
     async def _send(self):
+        results = self._results
         while True:
             await self._wake.wait()
             self._wake.clear()
+            self.connected = self._client.ready
             try:
-                if self._client.ready and self._send_results() and self._send_state():
-                    self._upload()
+                if self.connected:
+                    while results and self._publish(b"cmd/result", results[0], False, True):
+                        del results[0]
+                    # An older state, and its nonce, are worth nothing after a reconnect: not kept.
+                    if self._state_due and not results:
+                        self._state_due = not self._publish(b"state", self._state(), True, False)
+                    if not self._state_due and not results:
+                        self._upload()
             except (OSError, ValueError) as error:
                 self.failed += 1
                 self.last_error = error
 
-    def _send_results(self):
-        while self._results:
-            if not self._publish(b"cmd/result", self._results[0], False, True):
-                return False
-            del self._results[0]
-        return True
-
-    def _send_state(self):
-        if self._state_due:
-            journal = self._journal
-            allowlist = self._allowlist
-            members = self._host.state()
-            members["v"] = members["online"] = 1
-            members["nonce"] = self._nonce.hex()
-            members["up"] = self._up_s()
-            members["epoch"] = bytes(journal.epoch).hex()
-            members["head"] = journal.head
-            members["chain"] = bytes(journal.chain).hex()
-            members["acked"] = journal.acked
-            members["boot"] = journal.boot
-            members["list"] = [allowlist.office_epoch.to_bytes(4, "little").hex(), allowlist.revision]
-            wire = messages.build_state(self._purpose(b"state"), members)
-            # An older state, and its nonce, are worth nothing after a reconnect: not kept.
-            self._state_due = not self._publish(b"state", wire, True, False)
-        return not self._state_due
+    def _state(self):
+        journal = self._journal
+        allowlist = self._allowlist
+        members = self._host.state()
+        members.update(
+            {
+                "v": 1,
+                "online": 1,
+                "nonce": self._nonce.hex(),
+                "up": self._up_s(),
+                "epoch": bytes(journal.epoch).hex(),
+                "head": journal.head,
+                "chain": bytes(journal.chain).hex(),
+                "acked": journal.acked,
+                "boot": journal.boot,
+                "list": [allowlist.office_epoch.to_bytes(4, "little").hex(), allowlist.revision],
+            }
+        )
+        return messages.build_state(self._purpose(b"state"), members)
 
     def _publish(self, leaf, data, retain, keep):
-        topic = self._prefix + leaf
         length = len(data)
-        slot = self._client.take(_MQTT_ROOM + len(topic) + length)
-        if not slot:
-            return False
-        slot.payload(topic)[:length] = data
-        self._client.send(slot, length, retain, keep)
-        return True
+        room = self._client.room(self._prefix + leaf, length)
+        if room:
+            room[:length] = data
+            self._client.send(length, retain, keep)
+        return room
 
     def _upload(self):
         """Send batches straight from flash. The flash is the queue: nothing is kept for a resend."""
         journal = self._journal
-        client = self._client
-        topic = self._prefix + b"event"
+        flights = self._flights
         now_s = self._host.monotonic_s()
-        if self._flights and now_s - self._sent_s > self._patience_s:
-            self._flights.clear()
-            self._sent = journal.acked
+        if flights and now_s - self._sent_s > self._patience_s:
+            self._rewind()
             self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
-        while self._sent < journal.head and len(self._flights) < _FLIGHTS:
-            slot = client.take(_MQTT_ROOM + len(topic) + _BATCH_ROOM)
-            if not slot:
-                return
-            count = 0
-            try:
-                count = journal.batch(slot.payload(topic), self._sent + 1)
-            finally:
-                if not count:
-                    client.drop(slot)
+        while self._sent < journal.head and len(flights) < _FLIGHTS:
+            room = self._client.room(self._prefix + b"event", _BATCH_ROOM)
+            count = room and journal.batch(room, self._sent + 1)
             if not count:
-                return
-            client.send(slot, 24 + 32 * count, keep=False)
-            if not self._flights:
+                break
+            self._client.send(24 + 32 * count, False, False)
+            if not flights:
                 self._sent_s = now_s
             self._sent = journal.last_in_batch
-            self._flights.append(self._sent)
+            flights.append(self._sent)
 
     # Down
 
@@ -244,7 +224,7 @@ class Link:
             if number == _COMMAND:
                 self._command(payload, retained)
             elif retained:
-                raise messages.Refused("retained", messages.RETAINED)
+                raise messages.Refused("retained")
             elif number == _ACK:
                 self._acknowledged(payload)
             else:
@@ -260,12 +240,12 @@ class Link:
         self.forged += result == messages.WRONG_MAC
 
     def _acknowledged(self, payload):
-        epoch, sequence, chain = messages.parse_ack(self._purpose(b"event-ack"), payload)
         journal = self._journal
-        if not journal.ack(epoch, sequence, chain):
+        if not journal.ack(*messages.parse_ack(self._purpose(b"event-ack"), payload)):
             raise messages.Refused("not of this journal")
-        while self._flights and self._flights[0] <= journal.acked:
-            del self._flights[0]
+        flights = self._flights
+        while flights and flights[0] <= journal.acked:
+            del flights[0]
         self._sent = max(self._sent, journal.acked)
         self._sent_s = self._host.monotonic_s()
         self._patience_s = _PATIENCE_S
@@ -280,12 +260,11 @@ class Link:
         try:
             if delta.from_revision == revision:
                 for index in range(delta.count):
-                    operation, pseudonym, *fields = delta.change(index)
-                    if operation == messages.FORGET:
-                        allowlist.forget(pseudonym)
+                    change = delta.change(index)
+                    if change[0] == messages.FORGET:
+                        allowlist.forget(change[1])
                     else:
-                        change = (allowlist.put, allowlist.suspend, allowlist.revoke)[operation - messages.PUT]
-                        change(pseudonym, *fields)
+                        (allowlist.put, allowlist.suspend, allowlist.revoke)[change[0] - messages.PUT](*change[1:])
                     await asyncio.sleep_ms(0)  # a card may be waiting
                 allowlist.set_revision(delta.epoch, delta.to_revision)
                 self._host.list_changed(revision, delta.to_revision)
@@ -295,36 +274,37 @@ class Link:
     def _command(self, payload, retained):
         operation = number = operator = 0
         nonce = self._nonce
+        host = self._host
         try:
             command = messages.parse_command(self._purpose(b"cmd"), self._purpose(b"approve"), payload)
             operation = command.operation
             number = command.number
             operator = command.operator
             nonce = command.nonce
-            result = messages.RETAINED if retained else self._judge(command)
+            if retained:
+                result = messages.RETAINED
+            elif nonce != self._nonce:
+                result = messages.WRONG_SESSION
+            elif number <= self._number:
+                result = messages.REPLAYED
+            else:
+                # Its id is used up, whatever comes of it.
+                self._number = number
+                if self._up_s() > command.deadline_s:
+                    result = messages.TOO_LATE
+                elif operation == messages.OP_UNLOCK and not command.approved:
+                    result = messages.NOT_APPROVED
+                else:
+                    result = host.command(command)
         except messages.Refused as error:
             result = error.result
-        if result == messages.DONE:
-            result = self._host.command(command)
         if result != messages.DONE:
             self._refuse(result)
-            now_s = self._host.monotonic_s()
+            now_s = host.monotonic_s()
             if self._refusals_s - now_s > _REFUSAL_BURST_S:
                 return
             self._refusals_s = max(self._refusals_s, now_s) + _REFUSAL_S
-            self._host.command_refused(operation, result, operator)
+            host.command_refused(operation, result, operator)
         if len(self._results) < _MOST_RESULTS:
             self._results.append(messages.build_result(self._purpose(b"result"), operation, result, number, nonce))
         self._wake.set()
-
-    def _judge(self, command):
-        if command.nonce != self._nonce:
-            return messages.WRONG_SESSION
-        if command.number <= self._number:
-            return messages.REPLAYED
-        self._number = command.number
-        if self._up_s() > command.deadline_s:
-            return messages.TOO_LATE
-        if command.operation == messages.OP_UNLOCK and not command.approved:
-            return messages.NOT_APPROVED
-        return messages.DONE

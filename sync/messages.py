@@ -7,7 +7,7 @@ CPython. A parser looks at length and version first, at the MAC next, and at wha
 """
 
 import json
-from struct import pack_into, unpack_from
+from struct import pack, unpack_from
 
 from micropython import const
 
@@ -41,7 +41,6 @@ _MAC = const(16)
 _ACK = const(32)
 _COMMAND_BODY = const(40)
 _COMMAND = const(72)
-_RESULT = const(40)
 _DELTA_HEADER = const(16)
 _CHANGE = const(16)
 _MAX_CHANGES = const(64)
@@ -53,9 +52,7 @@ _LIMIT = const(0x40000000)
 class Refused(ValueError):
     """A message that must not be acted on; `result` is one of the numbers above."""
 
-    def __init__(self, sentence, result=MALFORMED):
-        super().__init__(sentence)
-        self.result = result
+    result = MALFORMED
 
 
 def topic(site, door, leaf):
@@ -73,7 +70,9 @@ def mac(key, data, end):
 def verify(key, data, end, start):
     """Refuse `data` unless the MAC of `data[:end]` stands at `start`; compared in constant time."""
     if not same(mac(key, data, end), data, start):
-        raise Refused("the MAC is wrong", WRONG_MAC)
+        error = Refused("the MAC is wrong")
+        error.result = WRONG_MAC
+        raise error
 
 
 def expect(data, length, least=0):
@@ -114,39 +113,34 @@ def build_state(key, members):
 
 
 class Delta:
-    """Changes of the list; `change(i)` is (operation, pseudonym, from, until, group, key version, uses)."""
-
-    def __init__(self, data):
-        self.count = data[2] | data[3] << 8
-        self.epoch = unpack_from("<I", data, 4)[0]
-        self.from_revision, self.to_revision = numbers(data, "<II", 8)
-        self._data = data
+    """Changes of the list: `count`, office `epoch`, `from_revision`, `to_revision`."""
 
     def change(self, index):
-        """Return the change at `index`; the data must not have changed since."""
-        data = self._data
-        at = _DELTA_HEADER + _CHANGE * index
-        valid_from = data[at + 8] | data[at + 9] << 8 | data[at + 10] << 16
-        valid_until = data[at + 11] | data[at + 12] << 8 | data[at + 13] << 16
-        flags = data[at + 15]
-        return data[at], bytes(data[at + 1 : at + 8]), valid_from, valid_until, data[at + 14], flags & 3, flags >> 2
+        """Return a change as (operation, pseudonym, from, until, group, key version, uses), while the data stands."""
+        # Validity has three bytes: two and one.
+        operation, pseudonym, start, start_high, end, end_high, group, flags = unpack_from(
+            "<B7sHBHBBB", self._data, _DELTA_HEADER + _CHANGE * index
+        )
+        return operation, pseudonym, start | start_high << 16, end | end_high << 16, group, flags & 3, flags >> 2
 
 
 def parse_delta(key, data):
     """Return the authentic Delta in `data`, every change of it checked."""
-    size = len(data)
-    expect(data, size, _DELTA_HEADER + _MAC)
-    end = size - _MAC
-    count = data[2] | data[3] << 8
+    end = len(data) - _MAC
+    expect(data, end + _MAC, _DELTA_HEADER + _MAC)
+    delta = Delta()
+    delta._data = data
+    delta.count = count = data[2] | data[3] << 8
     if data[1] != 1 or count > _MAX_CHANGES or end != _DELTA_HEADER + _CHANGE * count:
         raise Refused("the header does not fit the length")
     verify(key, data, end, end)
-    delta = Delta(data)
-    if delta.to_revision <= delta.from_revision:
-        raise Refused("no later revision")
+    (delta.epoch,) = unpack_from("<I", data, 4)
+    delta.from_revision, delta.to_revision = numbers(data, "<II", 8)
+    bad = delta.to_revision <= delta.from_revision
     for at in range(_DELTA_HEADER, end, _CHANGE):
-        if not PUT <= data[at] <= FORGET or data[at + 14] > _MAX_GROUP or data[at + 15] >> 2 > _MAX_USES:
-            raise Refused("operation, group or uses of a change")
+        bad |= not PUT <= data[at] <= FORGET or data[at + 14] > _MAX_GROUP or data[at + 15] >> 2 > _MAX_USES
+    if bad:
+        raise Refused("a revision or a change is out of range")
     return delta
 
 
@@ -156,18 +150,10 @@ def parse_delta(key, data):
 class Command:
     """An authentic command, as the door's firmware gets it."""
 
-    def __init__(self, data):
-        self.operation = data[1]
-        self.reason = data[2] | data[3] << 8
-        self.nonce = bytes(data[4:20])
-        self.number, self.deadline_s, self.operator, self.approver, self.argument = numbers(data, "<IIIII", 20)
-        self._data = bytes(data[:_COMMAND_BODY])
-        self.approved = False
-
     def evidence(self):
         """Return the payload of the command's record, 24 bytes; docs/protocol.md, "cmd"."""
         data = self._data
-        return data[28:40] + data[2:4] + data[4:14]
+        return data[28:40] + data[2:14]
 
 
 def parse_command(key, approve_key, data):
@@ -177,7 +163,14 @@ def parse_command(key, approve_key, data):
     """
     expect(data, _COMMAND)
     verify(key, data, 56, 56)
-    command = Command(data)
+    command = Command()
+    command._data = bytes(data)
+    command.operation = data[1]
+    command.reason = data[2] | data[3] << 8
+    command.nonce = command._data[4:20]
+    command.number, command.deadline_s, command.operator, command.approver, command.argument = numbers(
+        data, "<IIIII", 20
+    )
     command.approved = command.approver > 0 and same(mac(approve_key, data, _COMMAND_BODY), data, _COMMAND_BODY)
     return command
 
@@ -187,8 +180,5 @@ def parse_command(key, approve_key, data):
 
 def build_result(key, operation, result, number, nonce):
     """Return the answer to the command `number` of the session `nonce`."""
-    data = bytearray(_RESULT)
-    pack_into("<BBHI", data, 0, 1, operation, result, number)
-    data[8:24] = nonce
-    data[24:] = mac(key, data, 24)
-    return bytes(data)
+    data = pack("<BBHI16s", 1, operation, result, number, nonce)
+    return data + mac(key, data, 24)

@@ -1,10 +1,9 @@
-"""MQTT 3.1.1 client over asyncio streams: QoS 0 and 1, a deadline on every wait, no allocation by a length on the wire.
+"""MQTT 3.1.1 client over asyncio streams: QoS 1, a deadline on every wait, no allocation by a length on the wire.
 
-    client = Mqtt(Dialer("broker.lan", 1883), "site.door", (b"a/cmd",), on_message, b"a/state", b"gone")
-    slot = client.take(1000)                    # a free packet buffer of at least that size, or None
-    if slot:
-        room = slot.payload(b"a/event")
-        client.send(slot, fill(room))           # written when there is a connection, again after a reconnect
+    client = Mqtt(Dialer("broker.lan", 1883), "site.door", (b"a/cmd",), on_message, on_change, b"a/state", b"gone")
+    room = client.room(b"a/event", 1000)        # room for a payload of that size in a free packet buffer, or None
+    if room:
+        client.send(fill(room))                 # written when there is a connection, again after a reconnect
     await client.run()                          # one connection, until it breaks: raises OSError or ValueError
 
 Per connection one task reads, one writes, and one looks once a second whether something is overdue: cheaper than a
@@ -20,6 +19,7 @@ from micropython import const
 _CONNECT = const(0x10)
 _CONNACK = const(0x20)
 _PUBLISH = const(0x30)
+_PUBLISH_1 = const(0x32)  # with QoS 1
 _PUBACK = const(0x40)
 _SUBSCRIBE = const(0x82)
 _SUBACK = const(0x90)
@@ -30,82 +30,31 @@ _DUP = const(0x08)
 _CONNECT_FLAGS = const(0x2E)
 _EIO = const(5)
 
-# Packet ids: 1 is the subscription, and each slot has its own.
-_FIRST_ID = const(2)
-
-# Life of a slot.
-_FREE = const(0)
-_TAKEN = const(1)
-_QUEUED = const(2)
-_SENT = const(3)
-
-# What has a deadline: places in `_since`, behind them one for each slot.
+# What has a deadline: places in `_since`. There stands the second since when it is waited for, or one of these.
 _STAGE = const(0)
 _WRITE = const(1)
 _READ = const(2)
 _PING = const(3)
-_DEADLINES = const(4)
+# Behind them the publishes, by packet id. The subscription has packet id 1.
+_FIRST_ID = const(4)
+_MOST_PUBLISHES = const(3)
+
+_NOTHING = const(0)
+_QUEUED = const(-1)
+
+# A slot is a list: one packet buffer and the publish in it.
+_ID = const(0)  # 0: the slot is free
+_BUFFER = const(1)
+_PACKET = const(2)
+_KEEP = const(3)
 
 _MOST_CONTROLS = const(8)
 
 
-class Slot:
-    """One PUBLISH in a buffer of its own, kept until it is acknowledged."""
-
-    def __init__(self, size, packet_id):
-        """Allocate `size` bytes: payload, topic, and 7 bytes for what MQTT adds."""
-        self.buf = memoryview(bytearray(size))
-        self.id = packet_id
-        self.state = _FREE
-        self.keep = False
-        self.qos = 1
-        self._at = self._start = self._end = 0
-
-    def payload(self, topic, qos=1):
-        """Put down the topic; return the room for the payload."""
-        buf = self.buf
-        end = 5 + len(topic)
-        # Three bytes are left for the fixed header (2.2).
-        buf[3] = 0
-        buf[4] = len(topic)
-        buf[5:end] = topic
-        buf[end + 1] = self.id
-        buf[end] = 0
-        self.qos = qos
-        self._at = end + 2 * qos
-        return buf[self._at :]
-
-    def finish(self, length, retain):
-        """Complete the packet around `length` bytes of payload."""
-        buf = self.buf
-        self._end = self._at + length
-        if self._end > len(buf):
-            raise ValueError("payload does not fit into the packet buffer")
-        remaining = self._end - 3
-        buf[1] = remaining & 127 | 128
-        buf[2] = remaining >> 7
-        self._start = 0
-        if remaining < 128:
-            self._start = 1
-            buf[2] = remaining
-        buf[self._start] = _PUBLISH | self.qos << 1 | retain
-
-    def repeat(self):
-        """Mark as sent before (3.3.1.1), and send again."""
-        self.buf[self._start] |= _DUP
-        self.state = _QUEUED
-
-    def packet(self):
-        """Return the finished packet."""
-        return self.buf[self._start : self._end]
-
-
-def _text(data):
-    return bytes((0, len(data))) + data
-
-
-def _packet(head, body):
+def _packet(head, body, texts, after):
     # Only for packets of our own settings, far below 16 KB.
+    for text in texts:
+        body += bytes((0, len(text))) + text + after
     length = len(body)
     return bytes((head, length) if length < 128 else (head, length & 127 | 128, length >> 7)) + body
 
@@ -123,12 +72,13 @@ class Mqtt:
         client_id,
         topics,
         on_message,
+        on_change,
         will_topic,
         will,
         keepalive_s=60,
-        sizes=(640, 1152, 1152),
-        timeout_s=20,
         tick_ms=1000,
+        sizes=(640, 1152),
+        timeout_s=20,
     ):
         """Allocate all buffers.
 
@@ -138,71 +88,92 @@ class Mqtt:
             topics: bytes, subscribed with QoS 1; no wildcards. Topics and will have 255 bytes at most.
             on_message: async function of (number of the topic, payload as a memoryview that is valid until it
                 returns, retained). It must not wait for a publish of its own.
+            on_change: function, called when `ready` has become true, when there may be room again, and each second.
             will_topic: bytes.
             will: bytes, published by the broker when the connection is lost.
             keepalive_s: a ping goes out after half of it.
-            sizes: of the packet buffers, the smallest first; as many publishes can be under way. Incoming packets
-                have a buffer as large as the last; longer ones are read past.
+            tick_ms: length of the seconds here; shorter in tests.
+            sizes: of the packet buffers, the smallest first: payload, topic, and 7 bytes for what MQTT adds. Incoming
+                packets have a buffer as large as the last; longer ones are read past.
             timeout_s: for each single answer.
-            tick_ms: length of the seconds above; shorter in tests.
         """
         self._dialer = dialer
         self._topics = topics
         self._on_message = on_message
-        keep = bytes((_CONNECT_FLAGS, keepalive_s >> 8, keepalive_s & 255))
-        body = b"\x00\x04MQTT\x04" + keep + _text(client_id) + _text(will_topic) + _text(will)
-        self._connect = _packet(_CONNECT, body)
-        body = b"\x00\x01"
-        for topic in topics:
-            body += _text(topic) + b"\x01"
-        self._subscribe = _packet(_SUBSCRIBE, body)
-        self._slots = [Slot(size, _FIRST_ID + number) for number, size in enumerate(sizes)]
-        self._pending = []
+        self._on_change = on_change
+        self._connect = _packet(
+            _CONNECT,
+            b"\x00\x04MQTT\x04" + bytes((_CONNECT_FLAGS, keepalive_s >> 8, keepalive_s & 255)),
+            (client_id, will_topic, will),
+            b"",
+        )
+        self._subscribe = _packet(_SUBSCRIBE, b"\x00\x01", topics, b"\x01")
+        self._slots = [[0, memoryview(bytearray(size)), None, False] for size in sizes]
         self._rx = memoryview(bytearray(sizes[-1]))
+        self._pending = []  # slots in use, in the order in which they were sent
         self._controls = []
-        self._since = [0] * (_DEADLINES + len(sizes))
-        self._now = self._written = 0
+        self._since = [_NOTHING] * (_FIRST_ID + _MOST_PUBLISHES)
         self._wake = asyncio.Event()
         self._ping_after = keepalive_s // 2
         self._timeout = timeout_s
         self._tick_ms = tick_ms
-        self._greeted = False
-        self._stream = self._reader = self._error = None
         self.ready = False
-        self.on_change = None  # called when `ready` has become true, when a slot has become free, and each second
         self.oversize = 0
         self.strays = 0
 
     # Publishing
 
-    def take(self, size):
-        """Return the smallest free slot with at least `size` bytes, or None. Then `send` or `drop` it."""
-        for slot in self._slots:
-            if slot.state == _FREE and len(slot.buf) >= size:
-                slot.state = _TAKEN
-                return slot
+    def room(self, topic, size):
+        """Return the room for `size` bytes of payload, at least, in the smallest free buffer that has it, or None.
 
-    def drop(self, slot):
-        """Give a slot back that was taken."""
-        slot.state = _FREE
+        Nothing is taken before `send`, which completes what this began.
+        """
+        end = 5 + len(topic)
+        if _NOTHING in self._since[_FIRST_ID:]:
+            for slot in self._slots:
+                buf = slot[_BUFFER]
+                if not slot[_ID] and len(buf) >= end + 2 + size:
+                    self._next = slot
+                    # Three bytes are left for the fixed header (2.2).
+                    buf[3] = buf[end] = 0
+                    buf[4] = len(topic)
+                    buf[5:end] = topic
+                    return buf[end + 2 :]
 
-    def send(self, slot, length, retain=False, keep=True):
-        """Queue the slot with `length` bytes of payload. Without `keep` it is forgotten when the connection breaks."""
-        slot.finish(length, retain)
-        slot.keep = keep
-        slot.state = _QUEUED
+    def send(self, length, retain=False, keep=True):
+        """Queue a publish with the `length` bytes that were written into the room.
+
+        With `keep` it stays in its buffer until it is acknowledged, over reconnects (3.3.1.1). Without, the buffer is
+        free when it is written, and it is forgotten when the connection breaks.
+        """
+        slot = self._next
+        buf = slot[_BUFFER]
+        topic_end = 5 + buf[4]
+        end = topic_end + 2 + length
+        if end > len(buf):
+            raise ValueError("payload does not fit into the packet buffer")
+        slot[_ID] = buf[topic_end + 1] = self._since.index(_NOTHING, _FIRST_ID)
+        self._since[slot[_ID]] = _QUEUED
+        remaining = end - 3
+        start = 0
+        buf[1] = remaining & 127 | 128
+        buf[2] = remaining >> 7
+        if remaining < 128:
+            start = 1
+            buf[2] = remaining
+        buf[start] = _PUBLISH_1 | retain
+        slot[_PACKET] = buf[start:end]
+        slot[_KEEP] = keep
         self._pending.append(slot)
         self._wake.set()
 
-    def _free(self, slot):
-        self._pending.remove(slot)
-        self._since[_DEADLINES - _FIRST_ID + slot.id] = 0
-        slot.state = _FREE
-        self._changed()
-
-    def _changed(self):
-        if self.on_change:
-            self.on_change()
+    def _free(self, packet_id):
+        for slot in self._pending:
+            if slot[_ID] == packet_id:
+                self._pending.remove(slot)
+                slot[_ID] = 0
+                break
+        self._on_change()
 
     # One connection
 
@@ -212,45 +183,31 @@ class Mqtt:
             stream = await asyncio.wait_for_ms(self._dialer.open(), self._timeout * self._tick_ms)
         except asyncio.TimeoutError:
             raise OSError(errno.ETIMEDOUT, "no answer from the broker's address")
-        self._begin()
         self._stream = stream
-        tasks = [asyncio.create_task(self._guard(work())) for work in (self._read, self._write, self._watch)]
-        self._reader = tasks[0]
+        self._greeted = False
+        self._controls = [self._connect]
+        since = [_NOTHING] * len(self._since)
+        self._now = since[_STAGE] = 1
+        kept = []
+        for slot in self._pending:
+            if slot[_KEEP]:
+                if self._since[slot[_ID]] != _QUEUED:
+                    slot[_PACKET][0] |= _DUP
+                since[slot[_ID]] = _QUEUED
+                kept.append(slot)
+            else:
+                slot[_ID] = 0
+        self._pending = kept
+        self._since = since
+        tasks = list(map(asyncio.create_task, (self._read(), self._write(), self._watch())))
         try:
-            await self._reader
+            await asyncio.gather(*tasks)
         finally:
             self.ready = False
             for task in tasks:
                 task.cancel()
             stream.close()
             await stream.wait_closed()
-        # A cancellation of this task goes on to the reader, which ends without an error.
-        raise self._error or asyncio.CancelledError
-
-    def _begin(self):
-        self._error = None
-        self._greeted = False
-        self._controls.clear()
-        since = self._since
-        for index in range(len(since)):
-            since[index] = 0
-        self._now = since[_STAGE] = 1
-        for slot in list(self._pending):
-            if not slot.keep:
-                self._free(slot)
-            elif slot.state == _SENT:
-                slot.repeat()
-
-    async def _guard(self, work):
-        try:
-            await work
-        except asyncio.CancelledError:
-            pass
-        except (OSError, ValueError, MemoryError) as error:
-            if not self._error:
-                self._error = error
-            if asyncio.current_task() is not self._reader:
-                self._reader.cancel()
 
     async def _watch(self):
         since = self._since
@@ -258,41 +215,41 @@ class Mqtt:
             await asyncio.sleep_ms(self._tick_ms)
             self._now += 1
             for start in since:
-                if start and self._now - start > self._timeout:
+                if start > 0 and self._now - start > self._timeout:
                     raise OSError(errno.ETIMEDOUT, "the broker is silent")
             if self.ready and not since[_PING] and self._now - self._written >= self._ping_after:
                 since[_PING] = self._now
                 self._control(_PINGREQ)
-            self._changed()
-
-    # Writing
+            self._on_change()
 
     def _control(self, packet):
         self._controls.append(packet)
         self._wake.set()
 
     async def _write(self):
-        await self._put(self._connect)
+        since = self._since
         while True:
-            self._wake.clear()
-            while self._controls:
-                await self._put(self._controls.pop(0))
-            for slot in self._pending:
-                if slot.state == _QUEUED and self._greeted:
-                    slot.state = _SENT
-                    self._since[_DEADLINES - _FIRST_ID + slot.id] = self._now
-                    await self._put(slot.packet())
-                    if not slot.qos:
-                        self._free(slot)
-                    self._wake.set()
-                    break
-            await self._wake.wait()
-
-    async def _put(self, packet):
-        self._written = self._since[_WRITE] = self._now
-        self._stream.write(packet)
-        await self._stream.drain()
-        self._since[_WRITE] = 0
+            packet_id = 0
+            if self._controls:
+                packet = self._controls.pop(0)
+            else:
+                for slot in self._pending:
+                    packet_id = slot[_ID]
+                    if self._greeted and since[packet_id] == _QUEUED:
+                        break
+                else:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                packet = slot[_PACKET]
+                since[packet_id] = self._now
+            self._written = since[_WRITE] = self._now
+            self._stream.write(packet)
+            # The stream has sent it or made a copy.
+            if packet_id and not slot[_KEEP]:
+                self._free(packet_id)
+            await self._stream.drain()
+            since[_WRITE] = _NOTHING
 
     # Reading
 
@@ -325,7 +282,7 @@ class Mqtt:
             if head & 0xF0 == _PUBLISH:
                 await self._published(head, length, kept)
             else:
-                self._since[_READ] = 0
+                self._since[_READ] = _NOTHING
                 self._answered(head, length)
             while len(self._controls) > _MOST_CONTROLS:
                 await asyncio.sleep_ms(self._tick_ms)
@@ -343,9 +300,9 @@ class Mqtt:
             while length > kept:
                 length -= kept
                 await self._fill(0, min(length, kept))
-            self._since[_READ] = 0
+            self._since[_READ] = _NOTHING
         else:
-            self._since[_READ] = 0
+            self._since[_READ] = _NOTHING
             topic = rx[2 : at - by_id]
             for number, known in enumerate(self._topics):
                 if topic == known:
@@ -358,13 +315,14 @@ class Mqtt:
 
     def _answered(self, head, length):
         rx = self._rx
+        since = self._since
         if head == _PUBACK and length == 2:
-            for slot in self._pending:
-                if slot.state == _SENT and slot.id == rx[0] << 8 | rx[1]:
-                    self._free(slot)
-                    break
+            packet_id = rx[0] << 8 | rx[1]
+            if _FIRST_ID <= packet_id < len(since) and since[packet_id] > 0:
+                since[packet_id] = _NOTHING
+                self._free(packet_id)
         elif head == _PINGRESP and length == 0:
-            self._since[_PING] = 0
+            since[_PING] = _NOTHING
         elif head == _CONNACK and length == 2 and not self._greeted:
             if rx[1]:
                 raise OSError(errno.EACCES, "the broker refuses this door, code %d" % rx[1])
@@ -375,8 +333,8 @@ class Mqtt:
             for index in range(2, length):
                 if rx[index] > 1:
                     raise OSError(errno.EACCES, "the broker refuses a subscription")
-            self._since[_STAGE] = 0
+            since[_STAGE] = _NOTHING
             self.ready = True
-            self._changed()
+            self._on_change()
         else:
             _broken()

@@ -44,35 +44,34 @@ class Wifi:
 
     async def run(self):
         """Keep the network up, for ever."""
+        wlan = self._wlan
+        sleep_ms = self._sleep_ms
         while True:
             if self.up():
                 self.failures = 0
                 self._backoff.reset()
-                await self._sleep_ms(_CHECK_MS)
+                await sleep_ms(_CHECK_MS)
                 continue
             while not self._allowed():
-                await self._sleep_ms(_LOOK_MS)
+                await sleep_ms(_LOOK_MS)
             try:
-                self._join()
+                wlan.active(True)
+                # The driver must neither sleep between beacons (an answer would take 100 ms more) nor try again by
+                # itself.
+                wlan.config(pm=wlan.PM_NONE, reconnects=0)
+                wlan.disconnect()
+                wlan.connect(self._ssid, self._secret)
                 for _ in range(_LOOKS):
-                    await self._sleep_ms(_LOOK_MS)
+                    await sleep_ms(_LOOK_MS)
                     if self.up():
                         break
                 else:
-                    self._wlan.disconnect()
+                    wlan.disconnect()
             except OSError:
                 pass  # the driver's own words tell nothing that the next attempt would not
             if not self.up():
                 self.failures += 1
                 if self.failures % _RESTART_AFTER == 0:
-                    self._wlan.active(False)
-                    await self._sleep_ms(_RADIO_OFF_MS)
-                await self._sleep_ms(self._backoff.next_ms())
-
-    def _join(self):
-        wlan = self._wlan
-        wlan.active(True)
-        # The driver must neither sleep between beacons (an answer would take 100 ms more) nor try again by itself.
-        wlan.config(pm=wlan.PM_NONE, reconnects=0)
-        wlan.disconnect()
-        wlan.connect(self._ssid, self._secret)
+                    wlan.active(False)
+                    await sleep_ms(_RADIO_OFF_MS)
+                await sleep_ms(self._backoff.next_ms())

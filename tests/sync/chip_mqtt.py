@@ -2,7 +2,7 @@ import asyncio
 import time
 from unittest import TestCase
 
-from client_rig import GRANTED, Rig, connected, ended, run, settle
+from client_rig import GRANTED, Rig, connected, ended, run, settle, until
 from streams import CONNACK, Stream, puback, publish, suback
 
 
@@ -109,36 +109,34 @@ class Publishing(TestCase):
             heard = stream.packets()
             self.assertEqual([head for head, _ in heard], [0x32] * 3)
             self.assertEqual(len({body[6:8] for _, body in heard}), 3)
-            self.assertEqual(heard[2][1], b"\x00\x04t/up\x00" + bytes((three.id,)) + b"3" * 200)
+            self.assertEqual(heard[2][1], b"\x00\x04t/up\x00" + bytes((three,)) + b"3" * 200)
             before = rig.changes
-            stream.say(puback(two.id))
+            stream.say(puback(two))
             await settle()
             self.assertTrue(rig.changes > before)
-            self.assertTrue(rig.publish(b"5") is two)
-            stream.say(puback(one.id) + puback(three.id) + puback(999))
+            self.assertEqual(rig.publish(b"5"), two)
+            stream.say(puback(one) + puback(three) + puback(999))
             await settle()
-            self.assertTrue(rig.client.take(64) is one)
+            self.assertEqual(len(rig.client.room(b"t/up", 53)), 53)
 
         run(work())
 
     def test_small_publishes_leave_the_large_buffers_alone(self):
         rig = Rig()
-        self.assertEqual(len(rig.client.take(10).buf), 64)
-        self.assertEqual(len(rig.client.take(10).buf), 300)
-        self.assertEqual(len(rig.client.take(300).buf), 300)
-        self.assertTrue(rig.client.take(1) is None)
+        for size, room in ((10, 53), (10, 289), (289, 289)):
+            self.assertEqual(len(rig.client.room(b"t/up", size)), room)
+            self.assertEqual(len(rig.client.room(b"t/up", size)), room)  # it is taken by `send` only
+            rig.client.send(1)
+        self.assertTrue(rig.client.room(b"t/up", 1) is None)
         rig = Rig()
-        self.assertTrue(rig.client.take(301) is None)
+        self.assertTrue(rig.client.room(b"t/up", 290) is None)
 
     def test_what_does_not_fit_is_refused(self):
         rig = Rig()
-        slot = rig.client.take(10)
-        slot.payload(b"t/up")
-        self.assertRaises(ValueError, lambda: rig.client.send(slot, 54))
-        rig.client.drop(slot)
-        slot = rig.client.take(10)
-        slot.payload(b"t/up")
-        rig.client.send(slot, 53)
+        rig.client.room(b"t/up", 10)
+        self.assertRaises(ValueError, lambda: rig.client.send(54))
+        self.assertEqual(len(rig.client.room(b"t/up", 10)), 53)
+        rig.client.send(53)
 
     def test_lengths_around_the_second_byte(self):
         async def work():
@@ -147,24 +145,63 @@ class Publishing(TestCase):
             await connected(rig, stream)
             for length in (0, 1, 118, 119, 120, 121, 250):
                 stream.packets()
-                slot = rig.publish(b"x" * length, size=300)
+                packet_id = rig.publish(b"x" * length, size=280)
                 await settle()
-                self.assertEqual(stream.packets(), [(0x32, b"\x00\x04t/up\x00" + bytes((slot.id,)) + b"x" * length)])
-                stream.say(puback(slot.id))
+                self.assertEqual(stream.packets(), [(0x32, b"\x00\x04t/up\x00" + bytes((packet_id,)) + b"x" * length)])
+                stream.say(puback(packet_id))
                 await settle()
 
         run(work())
 
-    def test_quality_0_is_written_once_and_forgotten(self):
+    def test_the_buffer_of_what_is_not_kept_is_free_when_it_is_written(self):
         async def work():
             stream = Stream()
-            rig = Rig(stream)
+            rig = Rig(stream, sizes=(300,))
+            task = await connected(rig, stream)
+            stream.packets()
+            ids = []
+            for payload in (b"one", b"two" * 50, b"three"):
+                before = rig.changes
+                ids.append(rig.publish(payload, keep=False))
+                self.assertTrue(rig.client.room(b"t/up", 1) is None)
+                await settle()
+                self.assertTrue(rig.changes > before)
+                self.assertEqual(stream.packets(), [(0x32, b"\x00\x04t/up\x00" + bytes((ids[-1],)) + payload)])
+            self.assertEqual(len(set(ids)), 3)
+            # The buffer is free, but three publishes wait for an answer.
+            self.assertTrue(rig.publish(b"four") is None)
+            stream.say(puback(ids[1]))
+            await settle()
+            self.assertEqual(rig.publish(b"four"), ids[1])
+            await settle()
+            stream.say(puback(ids[0]) + puback(ids[1]))
+            await ended(rig, task)  # the third has a deadline, too
+            self.assertTrue("silent" in str(rig.error))
+
+        run(work())
+
+    def test_the_answer_may_be_there_before_the_writer_goes_on(self):
+        async def work():
+            stream = Stream()
+            rig = Rig(stream, sizes=(300,))
             await connected(rig, stream)
             stream.packets()
-            slot = rig.publish(b"hello", qos=0)
-            await settle()
-            self.assertEqual(stream.packets(), [(0x30, b"\x00\x04t/uphello")])
-            self.assertTrue(rig.client.take(10) is slot)
+            for number in range(20):
+                keep = bool(number & 1)
+                packet_id = rig.publish(b"x%d" % number, keep=keep)
+                stream.stalled = True
+                await settle()
+                stream.say(puback(packet_id))
+                await settle()
+                self.assertEqual(rig.publish(b"y%d" % number), packet_id)
+                stream.stalled = False
+                await until(lambda: len(stream.heard) > 20)
+                await settle()
+                stream.say(puback(packet_id))
+                await settle()
+                found = stream.packets()
+                self.assertEqual([body[8:] for _, body in found], [b"x%d" % number, b"y%d" % number])
+            self.assertEqual(rig.client._pending, [])
 
         run(work())
 
@@ -174,10 +211,10 @@ class Publishing(TestCase):
             rig = Rig(first, second)
             task = await connected(rig, first)
             first.packets()
-            kept, dropped, acknowledged = rig.publish(b"kept"), rig.publish(b"d" * 9, keep=False), rig.publish(b"done")
+            kept, _, acknowledged = rig.publish(b"kept"), rig.publish(b"d" * 9, keep=False), rig.publish(b"done")
             await settle()
             sent = first.packets()
-            first.say(puback(acknowledged.id))
+            first.say(puback(acknowledged))
             await settle()
             first.hang_up()
             await ended(rig, task)
@@ -189,10 +226,10 @@ class Publishing(TestCase):
             self.assertEqual(again[1][0], 0x32)
             self.assertTrue(again[1][1].endswith(b"later"))
             self.assertEqual(len(again), 2)
-            second.say(puback(kept.id) + puback(queued.id))
+            second.say(puback(kept) + puback(queued))
             await settle()
             self.assertEqual(rig.client._pending, [])
-            self.assertEqual(dropped.state, 0)
+            self.assertEqual([len(rig.client.room(b"t/up", size)) for size in (1, 280)], [53, 289])
 
         run(work())
 

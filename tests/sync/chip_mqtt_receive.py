@@ -94,7 +94,7 @@ class Receiving(TestCase):
             seed = time.ticks_us() & 0xFFFFFF
             print("seed", seed)
             random.seed(seed)
-            good = publish(b"t/a", b"payload") + puback(2) + b"\xd0\x00" + publish(b"t/bb", b"x" * 200, qos=0)
+            good = publish(b"t/a", b"payload") + puback(4) + b"\xd0\x00" + publish(b"t/bb", b"x" * 200, qos=0)
             for _ in range(150):
                 data = bytearray(good * 2)
                 for _ in range(random.getrandbits(3)):

@@ -23,14 +23,14 @@ class Rig:
             b"s.d",
             TOPICS,
             self.on_message,
+            self.on_change,
             b"t/will",
             b"gone",
             keepalive_s,
+            4,
             sizes,
             timeout_s,
-            tick_ms=4,
         )
-        self.client.on_change = self.on_change
         self.error = None
 
     def on_change(self):
@@ -45,13 +45,14 @@ class Rig:
         except (OSError, ValueError) as error:
             self.error = error
 
-    def publish(self, payload, qos=1, keep=True, size=None):
-        slot = self.client.take(size or len(payload) + 11)
-        if slot is None:
+    def publish(self, payload, keep=True, size=0):
+        """The packet id of a new publish; None if there is no room."""
+        room = self.client.room(b"t/up", max(size, len(payload)))
+        if room is None:
             return None
-        slot.payload(b"t/up", qos)[: len(payload)] = payload
-        self.client.send(slot, len(payload), keep=keep)
-        return slot
+        room[: len(payload)] = payload
+        self.client.send(len(payload), keep=keep)
+        return self.client._pending[-1][0]
 
 
 async def settle():

@@ -2,7 +2,7 @@
 
 micropython mqtt_client.py PORT [KEEPALIVE_S [TIMEOUT_S]]
 
-pub TEXT      publish t/up, QoS 1           zero TEXT     the same with QoS 0
+pub TEXT      publish t/up
 quit          print the longest stall of the loop and end
 """
 
@@ -53,17 +53,6 @@ async def connect(client, was):
 
 async def main(port, keepalive_s=60, timeout_s=20):
     ticker = Ticker()
-    client = Mqtt(
-        Dialer("127.0.0.1", port),
-        b"site.door",
-        _TOPICS,
-        on_message,
-        b"t/will",
-        b"gone",
-        keepalive_s,
-        timeout_s=timeout_s,
-    )
-    was = [False, 0]  # ready, publishes under way
 
     def changed():
         if client.ready and not was[0]:
@@ -73,21 +62,29 @@ async def main(port, keepalive_s=60, timeout_s=20):
             say("acknowledged")
         was[1] = len(client._pending)
 
-    client.on_change = changed
+    was = [False, 0]  # ready, publishes under way
+    client = Mqtt(
+        Dialer("127.0.0.1", port),
+        b"site.door",
+        _TOPICS,
+        on_message,
+        changed,
+        b"t/will",
+        b"gone",
+        keepalive_s,
+        timeout_s=timeout_s,
+    )
     tasks = [asyncio.create_task(ticker.run()), asyncio.create_task(connect(client, was))]
     lines = asyncio.StreamReader(sys.stdin)
     while True:
         words = (await lines.readline()).decode().split()
         if not words or words[0] == "quit":
             break
-        slot = None
-        while slot is None:
-            slot = client.take(600)
-            await asyncio.sleep_ms(0 if slot else 20)
-        room = slot.payload(b"t/up", 0 if words[0] == "zero" else 1)
+        while not client.room(b"t/up", 600):
+            await asyncio.sleep_ms(20)
         text = words[1].encode()
-        room[: len(text)] = text
-        client.send(slot, len(text))
+        client.room(b"t/up", 600)[: len(text)] = text
+        client.send(len(text))
         was[1] = len(client._pending)
     for task in tasks:
         task.cancel()
