@@ -1,0 +1,221 @@
+"""The service with everything around it faked: what it records, in which order, and what it does when that fails."""
+
+import time
+from unittest import TestCase
+
+from firmware.clock import Clock, Uptime
+from firmware.door import Door
+from firmware.service import Service
+from storage import record
+from sync import messages
+
+
+class Contact:
+    def __init__(self, active=False):
+        self.active = active
+        self.pressed = False
+
+    def poll(self, _now_ms):
+        return False
+
+    def latched(self):
+        pressed = self.pressed
+        self.pressed = False
+        return pressed
+
+
+class Journal:
+    boot = 1
+
+    def __init__(self, trace):
+        self.trace = trace
+        self.fails = False
+
+    def stamp(self, time_s, trust, uncertainty):
+        self.stamped = time_s, trust, uncertainty
+
+    def append(self, kind, reason=0, pseudonym=None, detail=0):
+        if self.fails:
+            raise OSError(5)
+        self.trace.append((kind, reason, detail))
+
+    def append_long(self, kind, reason, pseudonym, detail, payload):
+        self.append(kind, reason, pseudonym, detail)
+        self.payload = payload
+
+
+class Lock:
+    def __init__(self, trace):
+        self.trace = trace
+        self.released = False
+
+    def release(self):
+        self.released = True
+        self.trace.append("release")
+
+    def secure(self):
+        self.released = False
+        self.trace.append("secure")
+
+
+class Player:
+    played = None
+
+    def play(self, pattern):
+        self.played = pattern
+
+
+class Log:
+    def __init__(self):
+        self.lines = []
+
+    def info(self, area, message, **values):
+        self.lines.append((area, message))
+
+    warning = error = info
+
+
+class Passage:
+    granted = b"\x01" * 7
+    unrecorded = 0
+
+
+class Link:
+    def __init__(self):
+        self.notified = self.changed = 0
+
+    def notify(self):
+        self.notified += 1
+
+    def state_changed(self):
+        self.changed += 1
+
+
+class Command:
+    operation = messages.OP_UNLOCK
+    number = 9
+    operator = 4
+    argument = 0
+
+    def evidence(self):
+        return bytes(24)
+
+
+class Parts:
+    pass
+
+
+class Doors(TestCase):
+    def setUp(self):
+        self.trace = []
+        parts = Parts()
+        parts.reader = parts.allowlist = parts.watchdog = None
+        parts.passage = Passage()
+        parts.door = Door(30, 60, True)
+        parts.lock = self.lock = Lock(self.trace)
+        parts.player = self.player = Player()
+        parts.journal = self.journal = Journal(self.trace)
+        parts.uptime = Uptime()
+        parts.clock = self.clock = Clock(200_000_000, 50)
+        parts.settings = {"open_s": 5}
+        parts.log = Log()
+        parts.reset_cause = 1
+        parts.contacts = self.contacts = {
+            name: Contact(name == "leaf") for name in ("leaf", "exit", "fire", "key", "intercom", "tamper")
+        }
+        self.service = Service(parts)
+        self.service.link = self.link = Link()
+        self.door = parts.door
+        self.now_ms = time.ticks_ms()
+
+    def step(self, elapsed_ms=20):
+        self.now_ms = time.ticks_add(self.now_ms, elapsed_ms)
+        self.service.step(self.now_ms)
+
+    def taken(self):
+        taken = list(self.trace)
+        self.trace.clear()
+        return taken
+
+    def test_a_short_press_of_the_exit_button_is_recorded_and_opens(self):
+        self.contacts["exit"].pressed = True
+        self.step()
+        self.assertEqual(self.taken(), [(record.RELEASED, record.CAUSE_EXIT, 0), "release"])
+        self.step(5000)
+        self.assertEqual(self.taken(), ["secure"])
+        self.step(1000)
+        self.assertEqual(self.taken(), [(record.NOT_PASSED, record.CAUSE_EXIT, 0)])
+
+    def test_a_held_button_is_one_record_and_keeps_the_door_free(self):
+        self.contacts["exit"].pressed = self.contacts["exit"].active = True
+        for _ in range(10):
+            self.step(1000)
+        self.assertEqual(self.taken(), [(record.RELEASED, record.CAUSE_EXIT, 0), "release"])
+
+    def test_exit_and_leaf_in_one_look_are_no_forced_door(self):
+        self.contacts["exit"].pressed = True
+        self.contacts["leaf"].active = False
+        self.step()
+        records = [entry for entry in self.taken() if type(entry) is tuple]
+        self.assertEqual(records, [(record.RELEASED, record.CAUSE_EXIT, 0), (record.OPENED, record.CAUSE_EXIT, 0)])
+
+    def test_fire_stays_released_until_the_key_with_the_contact_restored(self):
+        self.contacts["fire"].active = True
+        self.step()
+        self.assertTrue(self.lock.released)
+        self.contacts["key"].pressed = True
+        self.step()
+        self.contacts["fire"].active = False
+        self.step(10_000)
+        self.assertTrue(self.lock.released)
+        self.contacts["key"].pressed = True
+        self.step()
+        self.step(10_000)
+        self.assertFalse(self.lock.released)
+        kinds = [entry[:2] for entry in self.taken() if type(entry) is tuple]
+        self.assertEqual(kinds.count((record.ALARM, record.ALARM_FIRE)), 1)
+        self.assertEqual(kinds.count((record.ALARM_ENDED, record.ALARM_FIRE)), 1)
+
+    def test_tamper_is_one_alarm_with_an_end(self):
+        self.contacts["tamper"].active = True
+        self.step()
+        self.step()
+        self.contacts["tamper"].active = False
+        self.step()
+        expected = [(record.ALARM, record.ALARM_TAMPER, 0), (record.ALARM_ENDED, record.ALARM_TAMPER, 0)]
+        self.assertEqual(self.taken(), expected)
+        self.assertEqual(self.service.state()["alarms"], [])
+        self.assertEqual(self.link.changed, 2)
+
+    def test_the_way_out_needs_no_journal(self):
+        self.journal.fails = True
+        self.contacts["exit"].pressed = True
+        self.step()
+        self.assertEqual(self.taken(), ["release"])
+        self.assertEqual(self.service.state()["alarms"], [record.ALARM_UNRECORDED])
+
+    def test_a_command_is_recorded_before_the_lock_moves(self):
+        self.assertEqual(self.service.command(Command()), messages.DONE)
+        self.assertEqual(self.taken(), [(record.COMMAND, messages.OP_UNLOCK, 9), "release"])
+
+    def test_no_command_without_a_record(self):
+        self.journal.fails = True
+        self.assertEqual(self.service.command(Command()), messages.REFUSED_BY_DOOR)
+        self.assertEqual(self.taken(), [])
+        self.assertFalse(self.door.relay)
+
+    def test_an_unknown_command_does_nothing(self):
+        command = Command()
+        command.operation = 77
+        self.assertEqual(self.service.command(command), messages.UNKNOWN_OPERATION)
+        self.assertEqual(self.taken(), [])
+
+    def test_nobody_at_the_door_is_quiet(self):
+        self.assertTrue(self.service.quiet())
+        self.contacts["exit"].pressed = True
+        self.step()
+        self.assertFalse(self.service.may_connect())
+
+    def test_the_state_tells_lock_door_and_clock(self):
+        state = self.service.state()
+        self.assertEqual((state["door"], state["lock"], state["clock"]), ("secured", "locked", "floor"))
