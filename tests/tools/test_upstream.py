@@ -9,8 +9,9 @@ from fake_door import FakeDoor
 
 from menwei.broker import EmbeddedBroker
 from menwei.keyfile import KeyFile
+from menwei.session import NoSession
 from menwei.store import Store
-from menwei.upstream import NoSession, Upstream
+from menwei.upstream import Upstream
 from storage import record
 from sync import messages
 from sync.upstream import pack_change

@@ -23,9 +23,9 @@ from rich.text import Text
 
 from menwei.play import Player
 from menwei.scenario import ScenarioError, parse_step
+from menwei.session import NoSession
 from menwei.simdoor import EXIT_POWER_CUT, EXIT_QUIT, PowerLost, SimError
 from menwei.stage import DOOR, Stage
-from menwei.upstream import NoSession
 
 _REFRESH_S = 0.2
 _LINES = 12

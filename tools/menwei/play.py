@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 from menwei import names
 from menwei.scenario import Scenario, ScenarioError, Step
+from menwei.session import Command, NoSession
 from menwei.simdoor import PowerLost, SimError
 from menwei.stage import DOOR, Stage
-from menwei.upstream import Command, NoSession
 
 _TAP_S = 0.6
 _PRESS_S = 0.3

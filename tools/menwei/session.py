@@ -1,0 +1,59 @@
+"""What upstream remembers of a door's present connection, and of the commands it sent there."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+
+class NoSession(OSError):
+    """The door is not there to be commanded."""
+
+
+@dataclass
+class Command:
+    """One command that was sent; `results` are the door's answers to it, the last one of a replay."""
+
+    door: str
+    operation: int
+    nonce: bytes
+    number: int
+    raw: bytes
+    results: list[int] = field(default_factory=list)
+    _answered: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def result(self) -> int | None:
+        """The first answer, or None."""
+        return self.results[0] if self.results else None
+
+    def answer(self, result: int) -> None:
+        """Take an answer of the door."""
+        self.results.append(result)
+        self._answered.set()
+
+    async def wait(self, timeout_s: float) -> int | None:
+        """The first answer, or None if none came in time."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._answered.wait(), timeout_s)
+        return self.result
+
+
+@dataclass
+class Session:
+    """What upstream knows of one connection of one door."""
+
+    nonce: bytes
+    up: int  # the door's monotonic clock ...
+    at: float  # ... at this time of ours
+    clock: str
+    revision: int
+    office_epoch: bytes
+    last_number: int = 0
+    time_tries: int = 0
+    time_done: bool = False
+    time_sent_at: float = 0.0
+    delta: tuple[int, int] | None = None
+    delta_at: float = 0.0
+    commands: dict[int, Command] = field(default_factory=dict)
