@@ -1,8 +1,14 @@
-"""TCP and TLS connections that never block the loop, but for the one look-up of a name.
+"""TCP and TLS connections that never block the loop, but for the one look-up of a name; and the pauses between them.
 
-dialer = Dialer("broker.lan", 1883)
-stream = await asyncio.wait_for(dialer.open(), 20)
-dialer.worked()             # keep the address: a broker answered there
+    dialer = Dialer("broker.lan", 1883)
+    stream = await asyncio.wait_for(dialer.open(), 20)
+    dialer.worked()                     # keep the address: a broker answered there
+    backoff = Backoff(4000, 60000, random.getrandbits)
+    await asyncio.sleep_ms(backoff.next_ms())
+    backoff.reset()                     # after it has worked for a while
+
+Doors of a district that get their power back together must not come back together: each pause is spread evenly
+over half to one and a half times its mean, the first one, too.
 """
 
 import asyncio
@@ -13,6 +19,28 @@ from micropython import const
 
 # At most this many failed attempts go to the same address before the name is looked up again.
 _LOOK_UP_AFTER = const(10)
+
+
+class Backoff:
+    """Delays that double from `first_ms` to `most_ms` on average."""
+
+    def __init__(self, first_ms, most_ms, getrandbits):
+        """Take the mean of the first and of the longest delay (at most an hour), and a source of random bits."""
+        self._first_ms = first_ms
+        self._most_ms = most_ms
+        self._getrandbits = getrandbits
+        self._mean_ms = first_ms
+
+    def reset(self):
+        """Begin again with the first delay."""
+        self._mean_ms = self._first_ms
+
+    def next_ms(self):
+        """Return how long to wait now."""
+        mean_ms = self._mean_ms
+        self._mean_ms = min(mean_ms * 2, self._most_ms)
+        # 256 steps: the product stays below 2^30, the range of a small integer on the chip.
+        return (mean_ms >> 1) + (mean_ms * self._getrandbits(8) >> 8)
 
 
 def _writable(sock):
@@ -33,12 +61,12 @@ class Dialer:
 
     async def open(self):
         """Return a stream: asyncio.open_connection without its look-up, and without a socket lost when cancelled."""
-        if self._address is None or self._failures >= _LOOK_UP_AFTER:
+        if not self._address or self._failures >= _LOOK_UP_AFTER:
             self._failures = 0
             self._address = socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM)[0]
         self._failures += 1
         address = self._address
-        sock = socket.socket(address[0], address[1], address[2])
+        sock = socket.socket(*address[:3])
         stream = None
         try:
             sock.setblocking(False)

@@ -18,8 +18,7 @@ import random
 from micropython import const
 
 from sync import messages
-from sync.backoff import Backoff
-from sync.dialer import Dialer
+from sync.dialer import Backoff, Dialer
 from sync.mqtt import Mqtt
 from sync.wifi import Wifi
 
@@ -45,16 +44,16 @@ _REFUSAL_BURST_S = const(70)
 class Link:
     """One door's link."""
 
-    def __init__(self, settings, keys, journal, allowlist, host, wifi=None, dialer=None, ssl=None, tick_ms=1000):
+    def __init__(self, settings, keys, journal, allowlist, host, dialer=None, ssl=None, tick_ms=1000):
         """Allocate all buffers; nothing happens yet.
 
         Args:
-            settings: dict with host, port, tls, site, door, keepalive_s, wifi_ssid.
+            settings: dict with host, port, tls, site, door, keepalive_s, wifi_ssid; without that the network is just
+                there.
             keys: has purpose(bytes) -> 32 bytes, and wifi_secret.
             journal: storage.journal.Journal.
             allowlist: storage.allowlist.Allowlist.
             host: see above.
-            wifi: Wifi; if None it is made for settings["wifi_ssid"], and without that the network is just there.
             dialer: replaced in tests.
             ssl: SSLContext, needed if settings["tls"].
             tick_ms: see Mqtt.
@@ -73,25 +72,25 @@ class Link:
             (site + "." + door).encode(),
             (prefix + b"event/ack", prefix + b"list", prefix + b"cmd"),
             self._on_message,
-            self.notify,
+            self._send,
             prefix + b"state",
             messages.WILL,
             settings["keepalive_s"],
             tick_ms,
         )
-        self._wake = asyncio.Event()
+        self.notify = self._client.notify  # look for something to send
         self._backoff = Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS, random.getrandbits)
-        if wifi is None and settings["wifi_ssid"]:
+        self._wifi = None
+        if settings["wifi_ssid"]:
             import network
 
-            wifi = Wifi(
+            self._wifi = Wifi(
                 network.WLAN(network.WLAN.IF_STA),
                 settings["wifi_ssid"],
                 keys.wifi_secret,
                 Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS, random.getrandbits),
                 host.may_connect,
             )
-        self._wifi = wifi
         self._results = []
         self._flights = []  # last records of the batches under way
         self._patience_s = _PATIENCE_S
@@ -102,14 +101,10 @@ class Link:
         self.refused = 0  # all messages that were not acted on
         self.failed = 0  # what could not be done, the flash being full or faulty
 
-    def notify(self):
-        """Look for something to send."""
-        self._wake.set()
-
     def state_changed(self):
         """Publish `state` again."""
         self._state_due = True
-        self._wake.set()
+        self.notify()
 
     async def run(self):
         """Keep the link up, for ever.
@@ -123,52 +118,48 @@ class Link:
         host = self._host
         if wifi:
             asyncio.create_task(wifi.run())
-        asyncio.create_task(self._send())
         while True:
             await asyncio.sleep_ms(self._backoff.next_ms())
-            while wifi and not wifi.up() or not host.may_connect():
+            while (wifi and not wifi.up()) or not host.may_connect():
                 await asyncio.sleep_ms(_PAUSE_MS)
             # Before anything can arrive: a command made for an older session must never fit.
             self._nonce = os.urandom(16)
             self._session_s = host.monotonic_s()
             self._number = 0
-            self._rewind()
+            self._sent = self._journal.acked
+            self._flights.clear()
             self._state_due = True
             try:
                 await self._client.run()
             except (OSError, ValueError, MemoryError) as error:  # TLS raises ValueError
                 self.last_error = error
             self.connected = False
-            if self._up_s() > _STABLE_S:
+            if host.monotonic_s() - self._session_s > _STABLE_S:
                 self._backoff.reset()
-
-    def _rewind(self):
-        self._flights.clear()
-        self._sent = self._journal.acked
-
-    def _up_s(self):
-        return self._host.monotonic_s() - self._session_s
 
     # Up
 
-    async def _send(self):
+    def _send(self):
         results = self._results
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            self.connected = self._client.ready
-            try:
-                if self.connected:
-                    while results and self._publish(b"cmd/result", results[0], False, True):
-                        del results[0]
-                    # An older state, and its nonce, are worth nothing after a reconnect: not kept.
-                    if self._state_due and not results:
-                        self._state_due = not self._publish(b"state", self._state(), True, False)
-                    if not self._state_due and not results:
-                        self._upload()
-            except (OSError, ValueError) as error:
-                self.failed += 1
-                self.last_error = error
+        self.connected = self._client.ready
+        if not self.connected:
+            return
+        try:
+            while results:
+                if not self._publish(b"cmd/result", results[0], False, True):
+                    return
+                del results[0]
+            if self._state_due:
+                # An older state, and its nonce, are worth nothing after a reconnect: not kept.
+                self._state_due = not self._publish(b"state", self._state(), True, False)
+            if not self._state_due:
+                self._upload()
+        except (OSError, ValueError) as error:
+            self._failure(error)
+
+    def _failure(self, error):
+        self.failed += 1
+        self.last_error = error
 
     def _state(self):
         journal = self._journal
@@ -179,7 +170,7 @@ class Link:
                 "v": 1,
                 "online": 1,
                 "nonce": self._nonce.hex(),
-                "up": self._up_s(),
+                "up": self._host.monotonic_s() - self._session_s,
                 "epoch": bytes(journal.epoch).hex(),
                 "head": journal.head,
                 "chain": bytes(journal.chain).hex(),
@@ -204,7 +195,8 @@ class Link:
         flights = self._flights
         now_s = self._host.monotonic_s()
         if flights and now_s - self._sent_s > self._patience_s:
-            self._rewind()
+            self._sent = journal.acked
+            flights.clear()
             self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
         while self._sent < journal.head and len(flights) < _FLIGHTS:
             room = self._client.room(self._prefix + b"event", _BATCH_ROOM)
@@ -220,43 +212,41 @@ class Link:
     # Down
 
     async def _on_message(self, number, payload, retained):
+        result = messages.RETAINED
         try:
             if number == _COMMAND:
-                self._command(payload, retained)
-            elif retained:
-                raise messages.Refused("retained")
-            elif number == _ACK:
-                self._acknowledged(payload)
-            else:
-                await self._change_list(payload)
+                result = self._command(payload, retained)
+            elif not retained:
+                if number == _ACK:
+                    result = self._acknowledged(payload)
+                else:
+                    result = await self._change_list(payload)
         except messages.Refused as error:
-            self._refuse(error.result)
+            result = error.result
         except (OSError, ValueError) as error:
-            self.failed += 1
-            self.last_error = error
-
-    def _refuse(self, result):
-        self.refused += 1
-        self.forged += result == messages.WRONG_MAC
+            return self._failure(error)
+        if result:
+            self.refused += 1
+            self.forged += result == messages.WRONG_MAC
 
     def _acknowledged(self, payload):
         journal = self._journal
         if not journal.ack(*messages.parse_ack(self._purpose(b"event-ack"), payload)):
-            raise messages.Refused("not of this journal")
+            return messages.MALFORMED
         flights = self._flights
         while flights and flights[0] <= journal.acked:
             del flights[0]
         self._sent = max(self._sent, journal.acked)
         self._sent_s = self._host.monotonic_s()
         self._patience_s = _PATIENCE_S
-        self._wake.set()
+        self.notify()
 
     async def _change_list(self, payload):
         delta = messages.parse_delta(self._purpose(b"list"), payload)
         allowlist = self._allowlist
         revision = allowlist.revision
         if revision and delta.epoch != allowlist.office_epoch:
-            raise messages.Refused("another office's list")
+            return messages.MALFORMED
         try:
             if delta.from_revision == revision:
                 for index in range(delta.count):
@@ -290,7 +280,7 @@ class Link:
             else:
                 # Its id is used up, whatever comes of it.
                 self._number = number
-                if self._up_s() > command.deadline_s:
+                if host.monotonic_s() - self._session_s > command.deadline_s:
                     result = messages.TOO_LATE
                 elif operation == messages.OP_UNLOCK and not command.approved:
                     result = messages.NOT_APPROVED
@@ -298,13 +288,13 @@ class Link:
                     result = host.command(command)
         except messages.Refused as error:
             result = error.result
-        if result != messages.DONE:
-            self._refuse(result)
+        if result:
             now_s = host.monotonic_s()
             if self._refusals_s - now_s > _REFUSAL_BURST_S:
-                return
+                return result
             self._refusals_s = max(self._refusals_s, now_s) + _REFUSAL_S
             host.command_refused(operation, result, operator)
         if len(self._results) < _MOST_RESULTS:
             self._results.append(messages.build_result(self._purpose(b"result"), operation, result, number, nonce))
-        self._wake.set()
+        self.notify()
+        return result

@@ -63,7 +63,7 @@ def topic(site, door, leaf):
 def mac(key, data, end):
     """Return the MAC of the first `end` bytes of `data`."""
     digest = Hmac(key)
-    digest.update(memoryview(data)[:end])
+    digest.update(data[:end])
     return digest.digest()[:_MAC]
 
 
@@ -130,17 +130,17 @@ def parse_delta(key, data):
     expect(data, end + _MAC, _DELTA_HEADER + _MAC)
     delta = Delta()
     delta._data = data
-    delta.count = count = data[2] | data[3] << 8
-    if data[1] != 1 or count > _MAX_CHANGES or end != _DELTA_HEADER + _CHANGE * count:
-        raise Refused("the header does not fit the length")
-    verify(key, data, end, end)
-    (delta.epoch,) = unpack_from("<I", data, 4)
-    delta.from_revision, delta.to_revision = numbers(data, "<II", 8)
-    bad = delta.to_revision <= delta.from_revision
-    for at in range(_DELTA_HEADER, end, _CHANGE):
-        bad |= not PUT <= data[at] <= FORGET or data[at + 14] > _MAX_GROUP or data[at + 15] >> 2 > _MAX_USES
+    delta.count = data[2] | data[3] << 8
+    bad = data[1] != 1 or delta.count > _MAX_CHANGES or end != _DELTA_HEADER + _CHANGE * delta.count
+    if not bad:
+        verify(key, data, end, end)
+        (delta.epoch,) = unpack_from("<I", data, 4)
+        delta.from_revision, delta.to_revision = numbers(data, "<II", 8)
+        bad = delta.to_revision <= delta.from_revision
+        for at in range(_DELTA_HEADER, end, _CHANGE):
+            bad |= not PUT <= data[at] <= FORGET or data[at + 14] > _MAX_GROUP or data[at + 15] >> 2 > _MAX_USES
     if bad:
-        raise Refused("a revision or a change is out of range")
+        raise Refused("the delta is malformed")
     return delta
 
 

@@ -29,6 +29,8 @@ _DUP = const(0x08)
 # Clean session; a will with QoS 1, retained (3.1.2.3).
 _CONNECT_FLAGS = const(0x2E)
 _EIO = const(5)
+_EACCES = const(13)
+_ECONNRESET = const(104)
 
 # What has a deadline: places in `_since`. There stands the second since when it is waited for, or one of these.
 _STAGE = const(0)
@@ -88,7 +90,8 @@ class Mqtt:
             topics: bytes, subscribed with QoS 1; no wildcards. Topics and will have 255 bytes at most.
             on_message: async function of (number of the topic, payload as a memoryview that is valid until it
                 returns, retained). It must not wait for a publish of its own.
-            on_change: function, called when `ready` has become true, when there may be room again, and each second.
+            on_change: function, called before the next packet is written, when `ready` has become true, when there may
+                be room again, after `notify`, and each second: the place to send from.
             will_topic: bytes.
             will: bytes, published by the broker when the connection is lost.
             keepalive_s: a ping goes out after half of it.
@@ -108,7 +111,9 @@ class Mqtt:
             b"",
         )
         self._subscribe = _packet(_SUBSCRIBE, b"\x00\x01", topics, b"\x01")
-        self._slots = [[0, memoryview(bytearray(size)), None, False] for size in sizes]
+        self._slots = []
+        for size in sizes:
+            self._slots.append([0, memoryview(bytearray(size)), None, False])
         self._rx = memoryview(bytearray(sizes[-1]))
         self._pending = []  # slots in use, in the order in which they were sent
         self._controls = []
@@ -122,6 +127,10 @@ class Mqtt:
         self.strays = 0
 
     # Publishing
+
+    def notify(self):
+        """Have `on_change` called if there is a connection."""
+        self._wake.set()
 
     def room(self, topic, size):
         """Return the room for `size` bytes of payload, at least, in the smallest free buffer that has it, or None.
@@ -151,7 +160,7 @@ class Mqtt:
         topic_end = 5 + buf[4]
         end = topic_end + 2 + length
         if end > len(buf):
-            raise ValueError("payload does not fit into the packet buffer")
+            raise ValueError("the payload does not fit")
         slot[_ID] = buf[topic_end + 1] = self._since.index(_NOTHING, _FIRST_ID)
         self._since[slot[_ID]] = _QUEUED
         remaining = end - 3
@@ -173,7 +182,7 @@ class Mqtt:
                 self._pending.remove(slot)
                 slot[_ID] = 0
                 break
-        self._on_change()
+        self._wake.set()
 
     # One connection
 
@@ -182,22 +191,20 @@ class Mqtt:
         try:
             stream = await asyncio.wait_for_ms(self._dialer.open(), self._timeout * self._tick_ms)
         except asyncio.TimeoutError:
-            raise OSError(errno.ETIMEDOUT, "no answer from the broker's address")
+            raise OSError(errno.ETIMEDOUT, "no answer from the broker")
         self._stream = stream
         self._greeted = False
         self._controls = [self._connect]
         since = [_NOTHING] * len(self._since)
         self._now = since[_STAGE] = 1
-        kept = []
-        for slot in self._pending:
-            if slot[_KEEP]:
-                if self._since[slot[_ID]] != _QUEUED:
-                    slot[_PACKET][0] |= _DUP
-                since[slot[_ID]] = _QUEUED
-                kept.append(slot)
+        for slot in list(self._pending):
+            packet_id = slot[_ID]
+            if not slot[_KEEP]:
+                self._free(packet_id)
             else:
-                slot[_ID] = 0
-        self._pending = kept
+                if self._since[packet_id] > 0:
+                    slot[_PACKET][0] |= _DUP
+                since[packet_id] = _QUEUED
         self._since = since
         tasks = list(map(asyncio.create_task, (self._read(), self._write(), self._watch())))
         try:
@@ -219,8 +226,8 @@ class Mqtt:
                     raise OSError(errno.ETIMEDOUT, "the broker is silent")
             if self.ready and not since[_PING] and self._now - self._written >= self._ping_after:
                 since[_PING] = self._now
-                self._control(_PINGREQ)
-            self._on_change()
+                self._controls.append(_PINGREQ)
+            self._wake.set()
 
     def _control(self, packet):
         self._controls.append(packet)
@@ -229,6 +236,8 @@ class Mqtt:
     async def _write(self):
         since = self._since
         while True:
+            self._wake.clear()
+            self._on_change()
             packet_id = 0
             if self._controls:
                 packet = self._controls.pop(0)
@@ -238,7 +247,6 @@ class Mqtt:
                     if self._greeted and since[packet_id] == _QUEUED:
                         break
                 else:
-                    self._wake.clear()
                     await self._wake.wait()
                     continue
                 packet = slot[_PACKET]
@@ -260,7 +268,7 @@ class Mqtt:
                 start += count
                 self._since[_READ] = self._now
             elif count == 0:
-                raise OSError(errno.ECONNRESET, "the broker closed the connection")
+                raise OSError(_ECONNRESET, "closed by the broker")
             # None: TLS has taken in a record that holds nothing for us yet.
 
     async def _read(self):
@@ -325,16 +333,16 @@ class Mqtt:
             since[_PING] = _NOTHING
         elif head == _CONNACK and length == 2 and not self._greeted:
             if rx[1]:
-                raise OSError(errno.EACCES, "the broker refuses this door, code %d" % rx[1])
+                raise OSError(_EACCES, "the broker refuses this door, code %d" % rx[1])
             self._dialer.worked()
             self._greeted = True
             self._control(self._subscribe)
         elif head == _SUBACK and length == 2 + len(self._topics) and self._greeted:
             for index in range(2, length):
                 if rx[index] > 1:
-                    raise OSError(errno.EACCES, "the broker refuses a subscription")
+                    raise OSError(_EACCES, "the broker refuses a subscription")
             since[_STAGE] = _NOTHING
             self.ready = True
-            self._on_change()
+            self._wake.set()
         else:
             _broken()

@@ -47,31 +47,32 @@ class Wifi:
         wlan = self._wlan
         sleep_ms = self._sleep_ms
         while True:
+            if not self.up():
+                while not self._allowed():
+                    await sleep_ms(_LOOK_MS)
+                try:
+                    wlan.active(True)
+                    # The driver must neither sleep between beacons (an answer would take 100 ms more) nor try again
+                    # by itself.
+                    wlan.config(pm=wlan.PM_NONE, reconnects=0)
+                    wlan.disconnect()
+                    wlan.connect(self._ssid, self._secret)
+                    for _ in range(_LOOKS):
+                        await sleep_ms(_LOOK_MS)
+                        if self.up():
+                            break
+                    else:
+                        wlan.disconnect()
+                except OSError:
+                    pass  # the driver's own words tell nothing that the next attempt would not
+            pause_ms = _CHECK_MS
             if self.up():
                 self.failures = 0
                 self._backoff.reset()
-                await sleep_ms(_CHECK_MS)
-                continue
-            while not self._allowed():
-                await sleep_ms(_LOOK_MS)
-            try:
-                wlan.active(True)
-                # The driver must neither sleep between beacons (an answer would take 100 ms more) nor try again by
-                # itself.
-                wlan.config(pm=wlan.PM_NONE, reconnects=0)
-                wlan.disconnect()
-                wlan.connect(self._ssid, self._secret)
-                for _ in range(_LOOKS):
-                    await sleep_ms(_LOOK_MS)
-                    if self.up():
-                        break
-                else:
-                    wlan.disconnect()
-            except OSError:
-                pass  # the driver's own words tell nothing that the next attempt would not
-            if not self.up():
+            else:
                 self.failures += 1
                 if self.failures % _RESTART_AFTER == 0:
                     wlan.active(False)
                     await sleep_ms(_RADIO_OFF_MS)
-                await sleep_ms(self._backoff.next_ms())
+                pause_ms = self._backoff.next_ms()
+            await sleep_ms(pause_ms)

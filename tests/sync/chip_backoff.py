@@ -1,6 +1,6 @@
 from unittest import TestCase
 
-from sync.backoff import Backoff
+from sync.dialer import Backoff
 
 
 class Delays(TestCase):

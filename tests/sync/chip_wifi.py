@@ -1,7 +1,7 @@
 import asyncio
 from unittest import TestCase
 
-from sync.backoff import Backoff
+from sync.dialer import Backoff
 from sync.wifi import Wifi
 
 

@@ -10,8 +10,7 @@ import asyncio
 import sys
 import time
 
-from sync.backoff import Backoff
-from sync.dialer import Dialer
+from sync.dialer import Backoff, Dialer
 from sync.mqtt import Mqtt
 
 _TOPICS = (b"t/down", b"t/other")

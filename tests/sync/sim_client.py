@@ -16,8 +16,7 @@ import asyncio  # noqa: E402
 import network  # noqa: E402
 
 from boards.sim import clock  # noqa: E402
-from sync.backoff import Backoff  # noqa: E402
-from sync.dialer import Dialer  # noqa: E402
+from sync.dialer import Backoff, Dialer  # noqa: E402
 from sync.mqtt import Mqtt  # noqa: E402
 from sync.wifi import Wifi  # noqa: E402
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 from streams import CONNACK, Dialer, Stream, puback, publish, suback
 
 from sync import upstream
-from sync.backoff import Backoff
+from sync.dialer import Backoff
 from sync.link import Link
 
 EPOCH = b"EPCH"
