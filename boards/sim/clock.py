@@ -199,7 +199,8 @@ def _is_quiet():
 def set_run(seconds, pace=None, stretch_s=0):
     """Move the limit on: let so much virtual time pass, at most `pace` times as fast as real time."""
     global limit_us, stretch_us, _pace
-    limit_us = (now_us() if limit_us is None else limit_us) + int(seconds * 1000000)
+    # A busy turn may have run past the old limit: a run that ends before that is over at once.
+    limit_us = max((now_us() if limit_us is None else limit_us) + int(seconds * 1000000), now_us())
     stretch_us = int(stretch_s * 1000000)
     _pace = (_now_us, _host.ticks_us(), pace) if pace else None
 

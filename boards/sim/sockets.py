@@ -19,7 +19,7 @@ _STREAM_CLOSE = const(4)
 _EAGAIN = const(11)
 _ETIMEDOUT = const(110)
 _EINPROGRESS = const(115)
-_ANSWER_MS = const(1000)  # real time that the other side has for the first byte of an answer
+_ANSWER_MS = const(300)  # real time that the other side has for the first byte of an answer
 
 linked = True  # network.py says otherwise while the station is not connected
 quiet_ms = 20  # real time without traffic after which virtual time goes on
