@@ -8,9 +8,10 @@
 A driver's OSError goes through to the caller. The clean mark is in docs/flash-formats.md.
 """
 
-from hashlib import sha256
-
 from micropython import const
+
+from storage.mac import seal, sealed
+from storage.record import get30, put30
 
 SECTOR = const(4096)
 
@@ -20,12 +21,6 @@ _BLOCK_ERASE = const(6)
 _EIO = const(5)
 _EINVAL = const(22)
 _MARK = const(0xE5)
-
-
-def _check(mark):
-    hasher = sha256(b"menwei clean")
-    hasher.update(mark[:4])
-    return hasher.digest()
 
 
 class Flash:
@@ -54,14 +49,12 @@ class Flash:
         """Say that this sector was erased to the end, for the count-th time."""
         mark = bytearray(8)
         mark[0] = _MARK
-        mark[1] = count & 255
-        mark[2] = count >> 8 & 255
-        mark[3] = count >> 16 & 255
-        mark[4:] = _check(mark)[:4]
+        put30(mark, 1, count)
+        seal(b"menwei clean", mark, 0, 4, 4)
         self.program(sector << 12, mark)
 
     def clean_count(self, buf):
         """How often the sector whose first bytes stand in buf was erased; -1 without a valid mark."""
-        if buf[0] != _MARK or buf[4:8] != _check(buf)[:4]:
+        if buf[0] != _MARK or not sealed(b"menwei clean", buf, 0, 4, 4):
             return -1
-        return buf[1] | buf[2] << 8 | buf[3] << 16
+        return get30(buf, 1) & 0xFFFFFF

@@ -17,12 +17,11 @@ import time
 from micropython import const
 
 from storage import record
-from storage.mac import Hmac, same
-from storage.recovery import Recovery
+from storage.mac import Hmac, seal
+from storage.record import get30, put30
+from storage.ring import Ring
 
 _SLOTS = const(128)
-_BATCH_HEADER = const(24)
-_BATCH_SLOTS = const(32)
 _RECORDS_PER_KEY = const(32)
 _IDLE_MOVE_MS = const(900_000)
 _AHEAD = const(2)  # sectors kept erased
@@ -40,14 +39,15 @@ _END = const(120)
 _ACKED_AT = const(26)
 
 
-class Journal(Recovery):
-    """One region. To read: epoch, head, acked, boot, chain, torn, failures, key_lost, last_time_s, last_in_batch."""
+class Journal(Ring):
+    """One region. To read: epoch, head, acked, boot, chain, torn, failures, key_lost, last_time_s, last_in_batch.
+
+    What all of its state means stands in storage/recovery.py, which sets it at a start and is not kept in memory.
+    """
 
     def __init__(self, flash):
-        Recovery.__init__(self, flash)
-        self.last_in_batch = 0
-        work = bytearray(b"\xff" * _END)
-        self._work = work
+        Ring.__init__(self, flash)
+        work = self._work = bytearray(b"\xff" * _END)
         self._back = bytearray(_END)
         # Views for the common record, so that the card path allocates two digests and nothing else.
         view = memoryview(work)
@@ -55,50 +55,25 @@ class Journal(Recovery):
         self._single_back = memoryview(self._back)[: _SECOND_AT - _AT]
         self._signed = view[_AT : _AT + record.MAC]
         self._signed_second = view[_SECOND_AT : _SECOND_AT + record.MAC]
-        self._ready = []  # sectors kept erased
-        self._live = []  # addresses of key slots that are not wiped, newest last
-        self._lost = (bytearray(24), bytearray(24))  # payloads of the next GAP records, by reason - 1
-        self._lost_count = [0, 0]
-        self._shedding = False
-        self._given = -1  # sector whose records are counted as given up
-        self._stuck = 0  # how often this sector could not be erased
-        self._last_ms = 0
-        self._next = None
-        self.stamp(0, record.FLOOR, 31)
 
     def format(self, epoch, key):
         """Begin a new journal: erases everything. The caller forgets the key afterwards; the office keeps it."""
-        top, _, _, ring = self._survey()
-        self._ring_number = max(ring, 0)
-        for _ in range(self._sectors):
-            top = (top + 1) % self._sectors  # newest last: a format that is cut short leaves a journal
-            self._clean(top)
-        self.epoch = bytes(epoch)
-        self.head = self.acked = self.boot = self._made = self._generation = 0
-        self.key_lost = self._key_due = False
-        self.chain[:] = bytes(7)
-        self._key = bytes(key)
-        self._mac = Hmac(key)
-        self._next = None
-        self._live = []
-        self._top = self._sectors - 1
-        self._slot = _SLOTS
-        self._ready = [0, 1]
-        self._ahead = 1
-        self._write(0)
-        self._tail = self._open = self._saved = self._top
-        self._open_slot = self._saved_groups = 0
+        from storage import recovery
+
+        recovery.format(self, epoch, key)
 
     def mount(self):
         """Find the end of the journal, the key and the cursor. OSError if it was never formatted."""
-        Recovery.mount(self)
+        from storage import recovery
+
+        recovery.mount(self)
         self._last_ms = time.ticks_ms()
 
     # --- append ---
 
     def stamp(self, time_s, grade, uncertainty):
         """Time, trust and uncertainty of the appends that follow."""
-        record.put30(self._work, _AT + record.TIME, time_s, grade)
+        put30(self._work, _AT + record.TIME, time_s, grade)
         self._work[_AT + record.UNCERTAINTY] = uncertainty
 
     def append(self, kind, reason=0, pseudonym=None, detail=0):
@@ -132,7 +107,7 @@ class Journal(Recovery):
         work[_AT + record.REASON] = reason
         for i in range(7):
             work[_AT + record.PSEUDONYM + i] = pseudonym[i] if pseudonym else 0
-        record.put30(work, _AT + record.DETAIL, detail)
+        put30(work, _AT + record.DETAIL, detail)
 
     def _write(self, slots):
         """Program what is in self._work; if that fails, once more in another sector."""
@@ -147,9 +122,12 @@ class Journal(Recovery):
                     raise
         if slots:
             self._last_ms = time.ticks_ms()
-            if self._work[_AT + record.TIME + 3] >> 6 == record.SYNCHRONISED:
-                self.last_time_s = max(self.last_time_s, record.get30(self._work, _AT + record.TIME))
+            self._note_time(self._work, _AT)
         return self.head
+
+    def _note_time(self, buf, at):
+        if buf[at + record.TIME + 3] >> 6 == record.SYNCHRONISED:
+            self.last_time_s = max(self.last_time_s, get30(buf, at + record.TIME))
 
     def _program(self, slots):
         """One program: a record of so many slots, behind a key slot and a sector header where they are due."""
@@ -165,19 +143,15 @@ class Journal(Recovery):
             start = 0
             self._put_header()
         work = self._work
-        key = self._key
         mac = self._mac
         generation = self._generation
-        move = start < _AT and self._made > 0  # every generation signs at least one record
-        if move:
-            self._prepare_key()
-            key = self._next
-            mac = self._next_mac
-            generation += 1
         if start < _AT:
-            record.put_key(work, _KEY_AT, generation, self.chain, key)
+            if self._made:  # every generation signs at least one record
+                mac = self._next_mac()
+                generation += 1
+            record.put_key(work, _KEY_AT, generation, self.chain, mac.key)
         if slots:
-            record.put30(work, _AT + record.SEQ, self.head + 1, generation & 3)
+            put30(work, _AT + record.SEQ, self.head + 1, generation & 3)
             mac.update(self.chain)
             mac.update(self._signed)
             if slots == 2:
@@ -195,8 +169,7 @@ class Journal(Recovery):
         address = sector << 12 | (slot << 5 if start else 8)
         self._target = address
         self._target_length = len(data)
-        self._page_at = -1
-        self._flash.program(address, data)
+        self._put(address, data)
         self._flash.read(address, back)
         if back != data:
             raise OSError(_EIO, "journal: the flash did not take a record")
@@ -207,8 +180,7 @@ class Journal(Recovery):
         if start < _AT:
             self._live.append(sector << 12 | slot << 5)
             slot += 1
-            if move:
-                self._key = key
+            if mac is self._next:
                 self._mac = mac
                 self._next = None
                 self._generation = generation
@@ -221,19 +193,17 @@ class Journal(Recovery):
             self.head += 1
             self._made += 1
 
+    def _put(self, address, data):
+        self._page_at = -1
+        self._flash.program(address, data)
+
     def _put_header(self):
         work = self._work
-        work[0] = 0x4A
-        work[1] = 1
+        work[:2] = b"J\1"
         work[2:6] = self.epoch
-        record.put30(work, 6, self._ring_number + 1)
-        record.put30(work, 10, self.head + 1)
-        work[14:18] = record.header_check(work, 0)
-
-    def _repair_header(self, sector):
-        self._put_header()
-        self._page_at = -1
-        self._flash.program(sector << 12 | 8, self._work[:_KEY_AT])
+        put30(work, 6, self._ring_number + 1)
+        put30(work, 10, self.head + 1)
+        seal(b"menwei journal", work, 0, 14, 4)
 
     def _abandon(self):
         """A program failed: leave its sector alone and what may stand there without meaning."""
@@ -246,14 +216,14 @@ class Journal(Recovery):
             self._ready.pop(0)
             self._ring_number += 1
         try:
-            self._flash.program(self._target, bytes(length))
+            self._put(self._target, bytes(length))
         except OSError:
             self.failures += 1  # then the numbers in the next header tell that nothing counts here
 
-    def _prepare_key(self):
+    def _next_mac(self):
         if self._next is None:
-            self._next = record.next_key(self._key)
-            self._next_mac = Hmac(self._next)
+            self._next = Hmac(record.next_key(self._mac.key))
+        return self._next
 
     # --- sectors ---
 
@@ -285,15 +255,16 @@ class Journal(Recovery):
                     return
         while len(self._live) > 1:
             self._wipe()
-        failure = None
         try:
             self._clean(sector)
-        except OSError as error:
+            self._ready.append(sector)
+        except OSError:
             self._stuck += 1
             if lossy and self._stuck < _TRIES:
                 raise  # records are only left behind if this sector is really worn out
-            failure = error
+            self.failures += 1
         self._stuck = 0
+        self._given = -1
         self._ahead = sector
         if after >= 0:
             self._tail = after
@@ -303,24 +274,17 @@ class Journal(Recovery):
             if self._saved == sector:
                 self._saved = after
                 self._saved_groups = 0
-        if failure:
-            raise failure
-        self._ready.append(sector)
 
     def _clean(self, sector):
-        self._page_at = self._walk_seq = -1
+        self._walk_seq = -1
         header = self._header
         self._flash.read(sector << 12, header)
         count = self._flash.clean_count(header)
         if count < 0:
             count = self._ring_number // self._sectors
-        self._retire(sector)  # so that a half erased sector is never taken for one in use
+        self._put(sector << 12, bytes(64))  # so that a half erased sector is never taken for one in use
         self._flash.erase(sector)
         self._flash.mark_clean(sector, count + 1)
-
-    def _retire(self, sector):
-        self._page_at = -1
-        self._flash.program(sector << 12, bytes(64))
 
     def _wipe(self):
         """Zero the oldest key that is left, if the newest can be read."""
@@ -329,8 +293,7 @@ class Journal(Recovery):
             self._key_due = True
             self._live.pop()
             return
-        self._page_at = -1
-        self._flash.program(self._live.pop(0) + 14, bytes(18))
+        self._put(self._live.pop(0) + 14, bytes(18))
 
     # --- losses ---
 
@@ -347,16 +310,15 @@ class Journal(Recovery):
         while offset >= 0 and self._walk_sector == sector:
             if self._walk_seq > self.acked:
                 if not self._lost_count[0]:
-                    record.put30(lost, 0, self._walk_seq)
-                record.put30(lost, 4, self._walk_seq)
+                    put30(lost, 0, self._walk_seq)
+                put30(lost, 4, self._walk_seq)
                 self._count(record.GIVEN_UP, self._page[offset + record.KIND], self._page[offset + record.REASON])
-            self._pass(offset)
-            offset = self._here()
+            offset = self._step(self._page, offset)
 
     def _count(self, why, kind, reason):
         lost = self._lost[why - 1]
         at = 8 + 4 * record.class_of(kind, reason)
-        record.put30(lost, at, record.get30(lost, at) + 1)
+        put30(lost, at, get30(lost, at) + 1)
         self._lost_count[why - 1] += 1
 
     def _report(self, why):
@@ -390,8 +352,7 @@ class Journal(Recovery):
         elif not self._save_cursor():
             self._mac.prepare()
             if self._made >= _RECORDS_PER_KEY - 4:
-                self._prepare_key()
-                self._next_mac.prepare()
+                self._next_mac().prepare()
             return False
         return True
 
@@ -402,69 +363,12 @@ class Journal(Recovery):
             groups = self._open_slot >> 4
             if groups < self._saved_groups + _SAVE_GROUPS:
                 return False
-        bits = 0xFFFFFF << 3 * groups & 0xFFFFFF
         sector = self._saved
         done = self._saved_groups == groups
         self._saved_groups = groups
         if sector != self._open:
             self._saved = self._after(sector, self._ring(sector))[0]
             self._saved_groups = 0
-        if done:
-            return True
-        self._page_at = -1
-        self._flash.program(sector << 12 | _ACKED_AT, bytes((bits & 255, bits >> 8 & 255, bits >> 16)))
-        return True
-
-    # --- upload ---
-
-    def batch(self, buf, first_seq):
-        """Fill buf with an `event` payload of the records from first_seq on; how many slots are in it."""
-        room = min(_BATCH_SLOTS, (len(buf) - _BATCH_HEADER) // 32)
-        offset = self._seek(first_seq)
-        page = self._page
-        slots = 0
-        if offset >= 0:
-            buf[0] = 1
-            buf[1] = buf[3] = buf[23] = 0
-            buf[4:8] = self.epoch
-            record.put30(buf, 8, self._walk_seq)
-            record.put30(buf, 12, record.turned(self._walk_generation, page, offset))
-            buf[16:23] = self._walk_chain
-        while offset >= 0:
-            at = _BATCH_HEADER + 32 * slots
-            long = record.code(page[offset]) == record.LONG
-            if slots + 1 + long > room:
-                break
-            buf[at : at + 32] = page[offset : offset + 32]
-            sector = self._walk_sector
-            slot = self._walk_slot
-            self.last_in_batch = self._walk_seq
-            self._pass(offset)
-            if long:
-                offset = self._load(sector, slot + 1)
-                buf[at + 32 : at + 64] = page[offset : offset + 32]
-            slots += 1 + long
-            offset = self._here()
-        buf[2] = slots
-        return slots
-
-    def chain_of(self, seq, out):
-        """Put the chain value of a record into out; False if it is not there."""
-        offset = self._seek(seq)
-        if offset < 0 or self._walk_seq != seq:
-            return False
-        out[:7] = self._page[offset + record.MAC : offset + 32]
-        return True
-
-    def ack(self, epoch, seq, chain):
-        """Everything up to seq is stored upstream. False (and nothing happens) unless it is this journal's record."""
-        if bytes(epoch) != self.epoch or not self.acked <= seq <= self.head:
-            return False
-        offset = self._seek(seq)
-        if offset < 0 or self._walk_seq != seq or not same(chain, self._page, offset + record.MAC):
-            return False
-        self._pass(offset)
-        self.acked = seq
-        self._open = self._walk_sector
-        self._open_slot = self._walk_slot
+        if not done:
+            self._put(sector << 12 | _ACKED_AT, (0xFFFFFF << 3 * groups & 0xFFFFFF).to_bytes(3, "little"))
         return True

@@ -1,9 +1,11 @@
-"""HMAC-SHA256 (RFC 2104) that can be prepared ahead, and keys by purpose.
+"""HMAC-SHA256 (RFC 2104) that can be prepared ahead, keys by purpose, and checks of what lies in flash.
 
     mac = Hmac(key)
     mac.prepare()            # when idle: the hash objects are made here
     mac.update(data)         # any number of times
     tag = mac.digest()       # allocates two digests, nothing else; the object can be used again
+
+    seal(b"menwei clean", buf, 0, 4, 4)     # bytes 4 to 7 become the check of bytes 0 to 3
 
 Pure: runs on MicroPython and CPython.
 """
@@ -21,25 +23,21 @@ class Hmac:
     def __init__(self, key):
         if len(key) > _BLOCK:
             raise ValueError("HMAC key is longer than 64 bytes: hash it first")
-        self._pad = bytearray(_BLOCK)
-        self._key = bytes(key)
-        self._inner = None
+        self.key = bytes(key)
         self._outer = None
 
     def prepare(self):
         """Make the two hash objects of the next message, if they are not there yet."""
         if self._outer is None:
-            # Both hashes have taken in their whole first block, so the pad can be used twice.
-            self._inner = self._padded(0x36)
-            self._outer = self._padded(0x5C)
-
-    def _padded(self, mask):
-        pad = self._pad
-        for i in range(_BLOCK):
-            pad[i] = mask
-        for i, value in enumerate(self._key):
-            pad[i] = value ^ mask
-        return sha256(pad)
+            pad = bytearray(_BLOCK)
+            pad[: len(self.key)] = self.key
+            for i in range(_BLOCK):
+                pad[i] ^= 0x36
+            self._inner = sha256(pad)
+            # The first hash has taken in its whole block, so the pad can be used twice.
+            for i in range(_BLOCK):
+                pad[i] ^= 0x36 ^ 0x5C
+            self._outer = sha256(pad)
 
     def update(self, data):
         """Add to the message."""
@@ -71,3 +69,20 @@ def same(tag, buf, offset):
     for i, value in enumerate(tag):
         difference |= value ^ buf[offset + i]
     return difference == 0
+
+
+def check(purpose, buf, start, end, size):
+    """Return the first `size` bytes of SHA-256(purpose ‖ buf[start:end])."""
+    hasher = sha256(purpose)
+    hasher.update(buf[start:end])
+    return hasher.digest()[:size]
+
+
+def seal(purpose, buf, start, end, size):
+    """Put the check of buf[start:end] behind it."""
+    buf[end : end + size] = check(purpose, buf, start, end, size)
+
+
+def sealed(purpose, buf, start, end, size):
+    """Whether the right check stands behind buf[start:end]."""
+    return buf[end : end + size] == check(purpose, buf, start, end, size)

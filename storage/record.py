@@ -6,9 +6,9 @@
 The layout is in docs/flash-formats.md. Pure: no I/O, runs on MicroPython and CPython.
 """
 
-from hashlib import sha256
-
 from micropython import const
+
+from storage.mac import check, seal, sealed
 
 # First byte of a slot. Any two of these, of zero (torn) and ones (erased) differ in four bits: one flip hides none.
 SINGLE = const(0x55)
@@ -134,7 +134,7 @@ def turned(generation, buf, offset):
 
 def next_key(key):
     """Key of the next generation."""
-    return _hash(b"menwei next key", key)[:16]
+    return check(b"menwei next key", key, 0, 16, 16)
 
 
 def put_key(buf, offset, generation, chain, key):
@@ -142,30 +142,16 @@ def put_key(buf, offset, generation, chain, key):
     buf[offset] = KEY
     put30(buf, offset + 1, generation)
     buf[offset + 5 : offset + 12] = chain
-    buf[offset + 12 : offset + 14] = _hash(b"menwei slot", buf[offset + 1 : offset + 12])[:2]
+    seal(b"menwei slot", buf, offset + 1, offset + 12, 2)
     buf[offset + 14 : offset + 30] = key
-    buf[offset + 30 : offset + 32] = _hash(b"menwei key", buf[offset + 1 : offset + 30])[:2]
+    seal(b"menwei key", buf, offset + 1, offset + 30, 2)
 
 
 def key_sound(buf, offset):
     """Whether a key slot with its generation and chain value stands here."""
-    return (
-        code(buf[offset]) == KEY
-        and buf[offset + 12 : offset + 14] == _hash(b"menwei slot", buf[offset + 1 : offset + 12])[:2]
-    )
+    return code(buf[offset]) == KEY and sealed(b"menwei slot", buf, offset + 1, offset + 12, 2)
 
 
 def key_alive(buf, offset):
     """Whether its key is there, too, not yet wiped."""
-    return buf[offset + 30 : offset + 32] == _hash(b"menwei key", buf[offset + 1 : offset + 30])[:2]
-
-
-def header_check(buf, at):
-    """Check of a sector header whose bytes 8 to 21 stand at `at`."""
-    return _hash(b"menwei journal", buf[at : at + 14])[:4]
-
-
-def _hash(purpose, data):
-    hasher = sha256(purpose)
-    hasher.update(data)
-    return hasher.digest()
+    return sealed(b"menwei key", buf, offset + 1, offset + 30, 2)

@@ -1,7 +1,10 @@
-"""What the journal does at a start: find its end, its key and its cursor again, whatever a power cut left.
+"""What the journal does once at a start: find its end, its key and its cursor again, whatever a power cut left; format.
 
-Base of storage/journal.py, on top of storage/ring.py. A program that was cut short belongs to an append that never
-returned: its slots are zeroed and its sequence number is used again. Everything here can be cut short and repeated.
+    from storage import recovery
+    recovery.mount(journal)         # Journal.mount() does this; firmware.main drops the module afterwards
+
+A program that was cut short belongs to an append that never returned: its slots are zeroed and its sequence number is
+used again. Everything here can be cut short and repeated.
 """
 
 import os
@@ -10,223 +13,294 @@ from micropython import const
 
 from storage import record
 from storage.mac import Hmac, same
-from storage.ring import Ring
+from storage.record import get30
 
 _SLOTS = const(128)
 _AHEAD = const(2)
 _ENOENT = const(2)
 _FIRST_PROGRAM = const(128)  # no first program of a sector reaches further
 
+_FIRST = const(18)  # fields of a sector header
+_ACKED = const(26)
 
-class Recovery(Ring):
-    """Adds the state that appends need."""
 
-    def __init__(self, flash):
-        Ring.__init__(self, flash)
-        self.epoch = bytes(4)
-        self.acked = 0
-        self.boot = 0
-        self.chain = bytearray(7)
-        self.last_time_s = 0  # latest time of a synchronised record in the newest sectors
-        self.torn = 0  # slots at the end of the journal that an interrupted program or a damaged bit made worthless
-        self.failures = 0  # programs and erases that failed
-        self.key_lost = False  # the key slot was damaged: records are sealed with a key that nobody knows
-        self._key = None
-        self._generation = 0
-        self._made = 0  # records made with this key
-        self._key_due = False  # the next append writes a key slot
+def _reset(journal):
+    """All state of a journal, as before its first record."""
+    journal.epoch = bytes(4)
+    journal.chain = bytearray(7)  # of the newest record
+    journal.head = 0  # newest sequence number
+    journal.acked = 0
+    journal.boot = 0
+    journal.last_in_batch = 0
+    journal.last_time_s = 0  # latest time of a synchronised record in the newest sectors
+    journal.torn = 0  # slots at the end that an interrupted program or a damaged bit made worthless
+    journal.failures = 0  # programs and erases that failed
+    journal.key_lost = False  # the key slot was damaged: records are sealed with a key that nobody knows
+    journal.stamp(0, record.FLOOR, 31)
 
-    def _survey(self):
-        """Read all headers; newest, oldest, first not wholly acknowledged sector (-1: none), newest ring number."""
-        top = lowest = after = waiting = ring_top = ring_waiting = -1
-        for sector in range(self._sectors):
-            ring = self._ring(sector)
-            if ring < 0:
-                continue
-            if lowest < 0:
-                lowest = sector
-            if ring > ring_top:
-                top = sector
-                ring_top = ring
-                after = -1
-            elif after < 0:
-                after = sector
-            if self._groups() < 8 and (waiting < 0 or ring < ring_waiting):
-                waiting = sector
-                ring_waiting = ring
-        return top, lowest if after < 0 else after, waiting, ring_top
+    journal._page_at = -1  # address of what stands in _page
+    journal._tail = 0  # oldest sector in use
+    journal._top = 0  # newest sector in use
+    journal._slot = _SLOTS  # next free slot there
+    journal._ahead = 0  # the last sector that was made ready or left out
+    journal._ready = []  # sectors kept erased
+    journal._stuck = 0  # how often the next one could not be erased
+    journal._given = -1  # sector whose records are counted as given up
+    journal._lost = (bytearray(24), bytearray(24))  # payloads of the next GAP records, by reason - 1
+    journal._lost_count = [0, 0]
+    journal._shedding = False  # records of the lowest class are only counted
+    journal._open = 0  # the cursor: all records before this sector and slot are acknowledged
+    journal._open_slot = 0
+    journal._saved = 0  # the same as flash knows it, in groups of 16 slots
+    journal._saved_groups = 0
 
-    def mount(self):
-        """Find the end of the journal, the key and the cursor. Reads all headers and the newest sectors."""
-        self._page_at = self._walk_seq = -1
-        self._top, self._tail, waiting, self._ring_number = self._survey()
-        if self._top < 0:
-            raise OSError(_ENOENT, "journal is not formatted: commission the door")
-        self._ring(self._top)
-        self.epoch = bytes(self._header[10:14])
-        self._key = self._next = None
-        self._made = self._generation = self._turn = self.boot = 0
-        self._live = []
-        self._key_due = False
-        # Keys may be left to wipe in as many sectors as appends can fill while the door is never idle.
-        sector = self._top
-        for _ in range(_AHEAD):
-            sector = self._before(sector)
-        while sector != self._top:
-            self._replay(sector)
-            sector = self._after(sector, self._ring(sector))[0]
-        end = self._slot
-        if not self._replay(sector) and sector != self._tail:
-            # Its first program was cut short.
-            self._top = self._before(sector)
-            self._retire(sector)
-            self._slot = self._good = end
-            self._suspect = None
-        self._adopt()
-        self._settle()
-        self.boot = self.boot + 1 & 0xFFFF
-        self._ahead = self._top
-        self._ready = []
-        while len(self._ready) < _AHEAD and self._is_clean((self._ahead + 1) % self._sectors):
-            self._ahead = (self._ahead + 1) % self._sectors
-            self._ready.append(self._ahead)
-        self._find_cursor(waiting)
+    journal._mac = None  # with the key in use
+    journal._next = None  # with the key of the next generation
+    journal._generation = 0
+    journal._made = 0  # records made with this key
+    journal._key_due = False  # the next append writes a key slot
+    journal._live = []  # addresses of key slots that are not wiped, newest last
+    journal._last_ms = 0
 
-    def _replay(self, sector):
-        """Carry number, chain, key and boot number over one sector. False if there is nothing whole in it."""
-        if self._ring(sector) >= 0:
-            self.head = record.get30(self._header, 18) - 1
-        self._suspect = None
-        self._good = self._slot = slot = 1
-        page = self._page
-        while slot < _SLOTS:
-            offset = self._load(sector, slot)
-            if page[offset : offset + 32] != b"\xff" * 32:
-                self._slot = slot + 1
-            held = record.code(page[offset])
-            if held == record.KEY and record.key_sound(page, offset):
-                # One without its key is wiped, or was cut short: then it means nothing. Records show the generation.
-                alive = record.key_alive(page, offset)
-                if alive or (slot == 1 and self._key is None and not self._made):
-                    self._turn = record.get30(page, offset + 1)
-                    self.chain[:] = page[offset + 5 : offset + 12]
-                if alive:
-                    self._key = page[offset + 14 : offset + 30]
-                    self._generation = self._turn
-                    self._live.append(sector << 12 | slot << 5)
-                    self._made = 0
-                    self._suspect = None
-                    self._good = slot + 1
-            elif held == record.SINGLE or (held == record.LONG and self._has_second(sector, slot)):
-                offset = self._load(sector, slot)
-                # The last record of all is judged in _settle(), and may have to be taken back.
-                self._suspect = (slot, bytes(self.chain), self._turn, self.boot, self.last_time_s)
-                self._turn = record.turned(self._turn, page, offset)
-                self.chain[:] = page[offset + record.MAC : offset + 32]
-                self.boot = page[offset + record.BOOT_NUMBER] | page[offset + record.BOOT_NUMBER + 1] << 8
-                if page[offset + record.TIME + 3] >> 6 == record.SYNCHRONISED:
-                    self.last_time_s = max(self.last_time_s, record.get30(page, offset + record.TIME))
-                self.head += 1
-                self._made += 1
-                if held == record.LONG:
-                    slot += 1
-                self._slot = self._good = slot + 1
-            slot += 1
-        return self._good > 1
+    # The walk stands before the record with this number.
+    journal._walk_seq = -1
+    journal._walk_end = 0  # the number of the first record in the next sector
+    journal._walk_ring = 0
+    journal._walk_generation = 0
 
-    def _has_second(self, sector, slot):
-        return slot + 1 < _SLOTS and record.code(self._page[self._load(sector, slot + 1)]) == record.SECOND
 
-    def _adopt(self):
-        """Take the next sector in if it goes on from here and only its header is damaged."""
-        sector = (self._top + 1) % self._sectors
-        if self._ring(sector) >= 0:
-            return
-        offset = self._load(sector, 1)
-        page = self._page
-        if record.key_sound(page, offset) and page[offset + 5 : offset + 12] == self.chain:
-            self._repair_header(sector)
-            self._top = sector
-            self._ring_number += 1
-            self._replay(sector)
+def format(journal, epoch, key):
+    """Journal.format."""
+    _reset(journal)
+    top, _, _, ring = _survey(journal)
+    journal._ring_number = max(ring, 0)
+    for _ in range(journal._sectors):
+        top = (top + 1) % journal._sectors  # newest last: a format that is cut short leaves a journal
+        journal._clean(top)
+    journal.epoch = bytes(epoch)
+    journal._mac = Hmac(key)
+    journal._top = journal._sectors - 1
+    journal._ready = [0, 1]
+    journal._ahead = 1
+    journal._write(0)
+    journal._tail = journal._open = journal._saved = journal._top
 
-    def _settle(self):
-        """Judge the last record, zero what was cut short behind it, bring the key up to its generation."""
-        if self._suspect and not self._is_genuine():
-            self._good, chain, self._turn, self.boot, self.last_time_s = self._suspect
-            self.chain[:] = chain
-            self.head -= 1
-            self._made -= 1
-        for slot in range(self._good, self._slot):
-            offset = self._load(self._top, slot)
-            if self._page[offset : offset + 32] != bytes(32):
-                self.torn += 1
-                self._page_at = -1
-                try:
-                    self._flash.program(self._top << 12 | slot << 5, bytes(32))
-                except OSError:
-                    self.failures += 1
-                    self._slot = _SLOTS  # nothing can be programmed here any more
-        self._key = self._key_of(self._turn)
-        if self._key is None:
-            self.key_lost = True
-            self._key = os.urandom(16)
-            self._key_due = True
-        elif self._generation != self._turn:
-            self._key_due = True  # the slot of this key is damaged
-        self._generation = self._turn
-        self._mac = Hmac(self._key)
 
-    def _key_of(self, generation):
-        """Key of this generation from the newest one found, None if there is no way to it."""
-        key = self._key
-        if key is None or generation < self._generation:
-            return None
-        for _ in range(generation - self._generation):
-            key = record.next_key(key)
-        return key
+def mount(journal):
+    """Journal.mount: reads all headers and the newest sectors."""
+    _reset(journal)
+    top, tail, waiting, journal._ring_number = _survey(journal)
+    if top < 0:
+        raise OSError(_ENOENT, "journal is not formatted: commission the door")
+    journal._top = top
+    journal._tail = tail
+    journal._ring(top)
+    journal.epoch = bytes(journal._header[10:14])
+    # Keys may be left to wipe in as many sectors as appends can fill while the door is never idle.
+    sector = top
+    for _ in range(_AHEAD):
+        sector = _before(journal, sector)
+    turn = 0
+    while True:
+        end = journal._slot
+        turn, good, suspect = _replay(journal, sector, turn)
+        if sector == top:
+            break
+        sector = journal._after(sector, journal._ring(sector))[0]
+    if good == 1 and top != tail:
+        # Its first program was cut short.
+        journal._top = _before(journal, top)
+        journal._put(top << 12, bytes(64))
+        journal._slot = good = end
+        suspect = None
+    # Take the next sector in if it goes on from here and only its header is damaged.
+    sector = (journal._top + 1) % journal._sectors
+    offset = journal._load(sector, 1)
+    page = journal._page
+    if journal._ring(sector) < 0 and record.key_sound(page, offset) and page[offset + 5 : offset + 12] == journal.chain:
+        journal._put_header()
+        journal._put(sector << 12 | 8, journal._work[:24])
+        journal._top = sector
+        journal._ring_number += 1
+        turn, good, suspect = _replay(journal, sector, turn)
+    _settle(journal, turn, good, suspect)
+    journal.boot = journal.boot + 1 & 0xFFFF
+    sector = journal._ahead = journal._top
+    while len(journal._ready) < _AHEAD:
+        sector = (sector + 1) % journal._sectors
+        journal._load(sector, 0)
+        # Erased to the end, and no program was begun in it.
+        if journal._flash.clean_count(page) < 0 or page[8:_FIRST_PROGRAM] != b"\xff" * (_FIRST_PROGRAM - 8):
+            break
+        journal._ahead = sector
+        journal._ready.append(sector)
+    _find_cursor(journal, waiting)
 
-    def _is_genuine(self):
-        """Whether the last record's MAC is right."""
-        slot, chain = self._suspect[:2]
-        if self._key is None:
-            return True  # nobody can tell here; upstream will
-        key = self._key_of(self._turn)
-        if key is None:
-            return False
-        offset = self._load(self._top, slot)
-        page = self._page
-        tag = page[offset + record.MAC : offset + 32]
-        mac = Hmac(key)
-        mac.update(chain)
+
+def _survey(journal):
+    """Read all headers; newest, oldest, first not wholly acknowledged sector (-1: none), newest ring number."""
+    top = lowest = after = waiting = ring_top = ring_waiting = -1
+    for sector in range(journal._sectors):
+        ring = journal._ring(sector)
+        if ring < 0:
+            continue
+        if lowest < 0:
+            lowest = sector
+        if ring > ring_top:
+            top = sector
+            ring_top = ring
+            after = -1
+        elif after < 0:
+            after = sector
+        if _groups(journal) < 8 and (waiting < 0 or ring < ring_waiting):
+            waiting = sector
+            ring_waiting = ring
+    return top, lowest if after < 0 else after, waiting, ring_top
+
+
+def _groups(journal):
+    """How many groups of 16 slots the header that was read last calls acknowledged."""
+    bits = int.from_bytes(journal._header[_ACKED : _ACKED + 3], "little")
+    groups = 0
+    while groups < 8 and bits & 7 in b"\0\1\2\4":  # majority of three
+        bits >>= 3
+        groups += 1
+    return groups
+
+
+def _before(journal, sector):
+    """The sector in use before this one; the oldest comes before itself."""
+    start = sector
+    ring = journal._ring(sector)
+    while sector != journal._tail:
+        sector = (sector - 1) % journal._sectors
+        if 0 <= journal._ring(sector) < ring:
+            return sector
+    return start
+
+
+def _replay(journal, sector, turn):
+    """Carry number, chain, key and boot number over one sector.
+
+    Args:
+        turn: key generation of the record before.
+
+    Returns:
+        Key generation of the last record, the slot behind the last good one (1: none), what was before the last
+        record, which may have to be taken back.
+    """
+    if journal._ring(sector) >= 0:
+        journal.head = get30(journal._header, _FIRST) - 1
+    suspect = None
+    good = end = slot = 1
+    page = journal._page
+    chain = journal.chain
+    while slot < _SLOTS:
+        offset = journal._load(sector, slot)
+        if page[offset : offset + 32] != b"\xff" * 32:
+            end = slot + 1
+        held = record.code(page[offset])
+        second = held == record.LONG
+        if second:
+            # The page may change: what is judged is whether the second half is there.
+            second = slot + 1 < _SLOTS and record.code(page[journal._load(sector, slot + 1)]) == record.SECOND
+            offset = journal._load(sector, slot)
+        if held == record.KEY and record.key_sound(page, offset):
+            # One without its key is wiped, or was cut short: then it means nothing. Records show the generation.
+            alive = record.key_alive(page, offset)
+            if alive or (slot == 1 and journal._mac is None and not journal._made):
+                turn = get30(page, offset + 1)
+                chain[:] = page[offset + 5 : offset + 12]
+            if alive:
+                journal._mac = Hmac(page[offset + 14 : offset + 30])
+                journal._generation = turn
+                journal._live.append(sector << 12 | slot << 5)
+                journal._made = 0
+                suspect = None
+                good = slot + 1
+        elif held == record.SINGLE or second:
+            suspect = (slot, bytes(chain), turn, journal.boot, journal.last_time_s)
+            turn = record.turned(turn, page, offset)
+            chain[:] = page[offset + record.MAC : offset + 32]
+            journal.boot = page[offset + record.BOOT_NUMBER] | page[offset + record.BOOT_NUMBER + 1] << 8
+            journal._note_time(page, offset)
+            journal.head += 1
+            journal._made += 1
+            slot += second
+            end = good = slot + 1
+        slot += 1
+    journal._slot = end
+    return turn, good, suspect
+
+
+def _settle(journal, turn, good, suspect):
+    """Judge the last record, zero what was cut short behind it, bring the key up to its generation."""
+    if suspect and not _is_genuine(journal, turn, suspect):
+        good, chain, turn, journal.boot, journal.last_time_s = suspect
+        journal.chain[:] = chain
+        journal.head -= 1
+        journal._made -= 1
+    for slot in range(good, journal._slot):
+        offset = journal._load(journal._top, slot)
+        if journal._page[offset : offset + 32] != bytes(32):
+            journal.torn += 1
+            try:
+                journal._put(journal._top << 12 | slot << 5, bytes(32))
+            except OSError:
+                journal.failures += 1
+                journal._slot = _SLOTS  # nothing can be programmed here any more
+    mac = _mac_of(journal, turn)
+    journal.key_lost = mac is None
+    # Without its key, or if the slot of this key is damaged, the next append writes a new one.
+    journal._key_due = journal.key_lost or journal._generation != turn
+    journal._mac = mac or Hmac(os.urandom(16))
+    journal._generation = turn
+
+
+def _mac_of(journal, generation):
+    """HMAC with the key of this generation, from the newest one found; None if there is no way to it."""
+    mac = journal._mac
+    if mac is None or generation < journal._generation:
+        return None
+    for _ in range(generation - journal._generation):
+        mac = Hmac(record.next_key(mac.key))
+    return mac
+
+
+def _is_genuine(journal, turn, suspect):
+    """Whether the last record's MAC is right."""
+    slot, chain = suspect[:2]
+    if journal._mac is None:
+        return True  # nobody can tell here; upstream will
+    mac = _mac_of(journal, turn)
+    if mac is None:
+        return False
+    mac.update(chain)
+    tag = b""
+    page = journal._page
+    while True:
+        offset = journal._load(journal._top, slot)
         mac.update(page[offset : offset + record.MAC])
-        if record.code(page[offset]) == record.LONG:
-            offset = self._load(self._top, slot + 1)
-            mac.update(page[offset : offset + record.MAC])
-            tag += page[offset + record.MAC : offset + 32]
-        return same(tag, mac.digest(), 0)
+        tag += page[offset + record.MAC : offset + 32]
+        if record.code(page[offset]) != record.LONG:
+            return same(tag, mac.digest(), 0)
+        slot += 1
 
-    def _is_clean(self, sector):
-        """Whether this sector was erased to the end and no program was begun in it."""
-        self._load(sector, 0)
-        page = self._page
-        return self._flash.clean_count(page) >= 0 and page[8:_FIRST_PROGRAM] == b"\xff" * (_FIRST_PROGRAM - 8)
 
-    def _find_cursor(self, waiting):
-        """The acknowledged number, as far as it was saved."""
-        if waiting < 0 or self._ring(waiting) < 0:
-            self.acked = self.head
-            self._open = self._saved = self._top
-            self._open_slot = self._slot
-            self._saved_groups = 8
-            return
-        self._saved = waiting
-        self._saved_groups = self._groups()
-        self._enter(waiting)
-        offset = self._here()
-        while offset >= 0 and self._walk_sector == waiting and self._walk_slot < 16 * self._saved_groups:
-            self._pass(offset)
-            offset = self._here()
-        self.acked = self._walk_seq - 1
-        self._open = self._walk_sector
-        self._open_slot = self._walk_slot
+def _find_cursor(journal, waiting):
+    """The acknowledged number, as far as it was saved."""
+    if waiting < 0 or journal._ring(waiting) < 0:
+        journal.acked = journal.head
+        journal._open = journal._saved = journal._top
+        journal._open_slot = journal._slot
+        journal._saved_groups = 8
+        return
+    groups = journal._saved_groups = _groups(journal)
+    journal._saved = waiting
+    journal._enter(waiting)
+    offset = journal._here()
+    while offset >= 0 and journal._walk_sector == waiting and journal._walk_slot < 16 * groups:
+        offset = journal._step(journal._page, offset)
+    journal.acked = journal._walk_seq - 1
+    journal._open = journal._walk_sector
+    journal._open_slot = journal._walk_slot

@@ -1,4 +1,4 @@
-"""The journal's ring of sectors: which are in use, in which order, and a walk over the records in them.
+"""The journal's ring of sectors: which are in use, a walk over the records in them, and what upstream gets of them.
 
 Base of storage/journal.py. The walk takes a record's number from its place, not from its bytes: a sector header names
 the first one and no damaged record shifts the others.
@@ -7,14 +7,16 @@ the first one and no damaged record shifts the others.
 from micropython import const
 
 from storage import record
+from storage.mac import same, sealed
+from storage.record import get30, put30
 
 _PAGE = const(256)
 _SLOTS = const(128)
-_VERSION = const(1)
-_MAGIC = const(0x4A)
-_FIRST = const(18)  # fields of a sector header
-_ACKED = const(26)
+_BATCH_HEADER = const(24)
+_BATCH_SLOTS = const(32)
 _ENDLESS = const(0x3FFFFFFF)
+
+_FIRST = const(18)  # number of the first record, in a sector header
 
 
 class Ring:
@@ -24,19 +26,7 @@ class Ring:
         self._flash = flash
         self._sectors = flash.sectors
         self._page = bytearray(_PAGE)
-        self._page_at = -1
         self._header = bytearray(32)
-        self._tail = 0  # oldest sector in use
-        self._top = 0  # newest sector in use
-        self._slot = _SLOTS  # next free slot there
-        self.head = 0  # newest sequence number
-        # The walk stands before the record with this number.
-        self._walk_seq = -1
-        self._walk_end = 0  # the number of the first record in the next sector
-        self._walk_ring = 0
-        self._walk_sector = 0
-        self._walk_slot = 0
-        self._walk_generation = 0
         self._walk_chain = bytearray(7)
 
     def _load(self, sector, slot):
@@ -53,37 +43,17 @@ class Ring:
         """Ring number of a sector, -1 if it is not in use. Its header stays in self._header."""
         header = self._header
         self._flash.read(sector << 12, header)
-        if header[8] != _MAGIC or header[9] != _VERSION or header[22:26] != record.header_check(header, 8):
+        if header[8:10] != b"J\1" or not sealed(b"menwei journal", header, 8, 22, 4):
             return -1
-        return record.get30(header, 14)
-
-    def _groups(self):
-        """How many groups of 16 slots the header in self._header calls acknowledged."""
-        header = self._header
-        bits = header[_ACKED] | header[_ACKED + 1] << 8 | header[_ACKED + 2] << 16
-        groups = 0
-        while groups < 8 and bits & 7 in b"\0\1\2\4":  # majority of three
-            bits >>= 3
-            groups += 1
-        return groups
+        return get30(header, 14)
 
     def _after(self, sector, ring):
         """The sector in use after this one; its first number. The newest sector comes after itself."""
         while sector != self._top:
             sector = (sector + 1) % self._sectors
             if self._ring(sector) > ring:
-                return sector, record.get30(self._header, _FIRST)
+                return sector, get30(self._header, _FIRST)
         return sector, _ENDLESS
-
-    def _before(self, sector):
-        """The sector in use before this one; the oldest comes before itself."""
-        start = sector
-        ring = self._ring(sector)
-        while sector != self._tail:
-            sector = (sector - 1) % self._sectors
-            if 0 <= self._ring(sector) < ring:
-                return sector
-        return start
 
     def _enter(self, sector):
         """Start the walk at this sector's first record. False if its key slot is damaged: chain and generation stay."""
@@ -93,13 +63,13 @@ class Ring:
         if ring < 0:
             return False
         self._walk_ring = ring
-        self._walk_seq = record.get30(self._header, _FIRST)
+        self._walk_seq = get30(self._header, _FIRST)
         self._walk_end = self._after(sector, ring)[1]
         offset = self._load(sector, 1)
         page = self._page
         if not record.key_sound(page, offset):
             return False
-        self._walk_generation = record.get30(page, offset + 1)
+        self._walk_generation = get30(page, offset + 1)
         self._walk_chain[:] = page[offset + 5 : offset + 12]
         return True
 
@@ -110,60 +80,93 @@ class Ring:
             newest = sector == self._top
             if self._walk_seq >= self._walk_end:
                 self._enter(self._after(sector, self._walk_ring)[0])
-            elif self._walk_slot >= (self._slot if newest else _SLOTS):
-                if newest:
-                    break
+            elif self._walk_slot < (self._slot if newest else _SLOTS):
+                offset = self._load(sector, self._walk_slot)
+                if record.code(self._page[offset]) in (record.SINGLE, record.LONG):
+                    return offset
+                self._walk_slot += 1
+            elif newest:
+                break
+            else:
                 # Records are missing here: perhaps they stand in a sector whose header is damaged.
                 sector = (sector + 1) % self._sectors
                 self._walk_sector = sector
                 self._walk_slot = 1
                 if self._ring(sector) > self._walk_ring:
                     self._enter(sector)
-            else:
-                offset = self._load(sector, self._walk_slot)
-                if record.code(self._page[offset]) in (record.SINGLE, record.LONG):
-                    return offset
-                self._walk_slot += 1
         return -1
 
-    def _pass(self, offset):
-        """Step over the record that _here() found. True if it was a long one."""
-        page = self._page
-        self._walk_generation = record.turned(self._walk_generation, page, offset)
-        self._walk_chain[:] = page[offset + record.MAC : offset + 32]
+    def _step(self, buf, at):
+        """Step over the record that _here() found and that stands in buf, on to the next one."""
+        self._walk_generation = record.turned(self._walk_generation, buf, at)
+        self._walk_chain[:] = buf[at + record.MAC : at + 32]
         self._walk_seq += 1
-        long = record.code(page[offset]) == record.LONG
-        self._walk_slot += 2 if long else 1
-        return long
-
-    def _first(self, place):
-        """First number in the place-th sector from the oldest on, -1 if it is not in use."""
-        if self._ring((self._tail + place) % self._sectors) < 0:
-            return -1
-        return record.get30(self._header, _FIRST)
+        self._walk_slot += 1 + (record.code(buf[at]) == record.LONG)
+        return self._here()
 
     def _seek(self, seq):
         """Walk to record `seq`, or the first one after it that is left: its place in self._page, or -1."""
         if self._walk_seq != seq:
-            low = 0
-            high = (self._top - self._tail) % self._sectors
-            oldest = self._first(0)
-            while low < high:
-                middle = (low + high + 1) >> 1
-                probe = middle
-                first = self._first(probe)
-                while first < oldest and probe < high:  # a sector that is not in use, or a worn one left behind
-                    probe += 1
-                    first = self._first(probe)
-                if first < oldest or first > seq:
-                    high = middle - 1
-                else:
-                    low = probe
+            sector = self._open if seq > self.acked else self._tail
+            while True:
+                after, first = self._after(sector, self._ring(sector))
+                if first > seq:
+                    break
+                sector = after
             # Behind a damaged key slot, chain and generation come from the sector before.
-            while not self._enter((self._tail + low) % self._sectors) and low:
-                low -= 1
+            while not self._enter(sector) and sector != self._tail:
+                sector = (sector - 1) % self._sectors
         offset = self._here()
         while offset >= 0 and self._walk_seq < seq:
-            self._pass(offset)
-            offset = self._here()
+            offset = self._step(self._page, offset)
         return offset
+
+    def batch(self, buf, first_seq):
+        """Fill buf with an `event` payload of the records from first_seq on; how many slots are in it."""
+        room = min(_BATCH_SLOTS, (len(buf) - _BATCH_HEADER) // 32)
+        offset = self._seek(first_seq)
+        page = self._page
+        slots = 0
+        if offset >= 0:
+            buf[0] = 1
+            buf[1] = buf[3] = buf[23] = 0
+            buf[4:8] = self.epoch
+            put30(buf, 8, self._walk_seq)
+            put30(buf, 12, record.turned(self._walk_generation, page, offset))
+            buf[16:23] = self._walk_chain
+        while offset >= 0:
+            at = _BATCH_HEADER + 32 * slots
+            long = record.code(page[offset]) == record.LONG
+            slots += 1 + long
+            if slots > room:
+                slots -= 1 + long
+                break
+            buf[at : at + 32] = page[offset : offset + 32]
+            if long:
+                offset = self._load(self._walk_sector, self._walk_slot + 1)
+                buf[at + 32 : at + 64] = page[offset : offset + 32]
+            self.last_in_batch = self._walk_seq
+            offset = self._step(buf, at)
+        buf[2] = slots
+        return slots
+
+    def chain_of(self, seq, out):
+        """Put the chain value of a record into out; False if it is not there."""
+        offset = self._seek(seq)
+        if offset < 0 or self._walk_seq != seq:
+            return False
+        out[:7] = self._page[offset + record.MAC : offset + 32]
+        return True
+
+    def ack(self, epoch, seq, chain):
+        """Everything up to seq is stored upstream. False (and nothing happens) unless it is this journal's record."""
+        if bytes(epoch) != self.epoch or not self.acked <= seq <= self.head:
+            return False
+        offset = self._seek(seq)
+        if offset < 0 or self._walk_seq != seq or not same(chain, self._page, offset + record.MAC):
+            return False
+        self._step(self._page, offset)
+        self.acked = seq
+        self._open = self._walk_sector
+        self._open_slot = self._walk_slot
+        return True
