@@ -18,9 +18,8 @@ import random
 from micropython import const
 
 from sync import messages
-from sync.dialer import Backoff, Dialer
 from sync.mqtt import Mqtt
-from sync.wifi import Wifi
+from sync.network import Backoff, Dialer, Wifi
 
 # Subscriptions, in this order.
 _ACK = const(0)
@@ -78,7 +77,7 @@ class Link:
             settings["keepalive_s"],
             tick_ms,
         )
-        self.notify = self._client.notify  # look for something to send
+        self.notify = self._client.wake.set  # look for something to send
         self._backoff = Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS, random.getrandbits)
         self._wifi = None
         if settings["wifi_ssid"]:
@@ -146,12 +145,11 @@ class Link:
             return
         try:
             while results:
-                if not self._publish(b"cmd/result", results[0], False, True):
+                if not self._publish(b"cmd/result", results[0], False):
                     return
                 del results[0]
             if self._state_due:
-                # An older state, and its nonce, are worth nothing after a reconnect: not kept.
-                self._state_due = not self._publish(b"state", self._state(), True, False)
+                self._state_due = not self._publish(b"state", self._state(), True)
             if not self._state_due:
                 self._upload()
         except (OSError, ValueError) as error:
@@ -171,9 +169,9 @@ class Link:
                 "online": 1,
                 "nonce": self._nonce.hex(),
                 "up": self._host.monotonic_s() - self._session_s,
-                "epoch": bytes(journal.epoch).hex(),
+                "epoch": journal.epoch.hex(),
                 "head": journal.head,
-                "chain": bytes(journal.chain).hex(),
+                "chain": journal.chain.hex(),
                 "acked": journal.acked,
                 "boot": journal.boot,
                 "list": [allowlist.office_epoch.to_bytes(4, "little").hex(), allowlist.revision],
@@ -181,12 +179,13 @@ class Link:
         )
         return messages.build_state(self._purpose(b"state"), members)
 
-    def _publish(self, leaf, data, retain, keep):
+    def _publish(self, leaf, data, retain):
         length = len(data)
         room = self._client.room(self._prefix + leaf, length)
         if room:
             room[:length] = data
-            self._client.send(length, retain, keep)
+            # What is retained, the state with its nonce, is worth nothing after a reconnect: not kept.
+            self._client.send(length, retain, not retain)
         return room
 
     def _upload(self):

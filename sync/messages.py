@@ -84,9 +84,8 @@ def expect(data, length, least=0):
 def numbers(data, layout, offset):
     """Unpack numbers, each of which must stay below 2^30: a small integer on a 32-bit MicroPython."""
     values = unpack_from(layout, data, offset)
-    for value in values:
-        if value >= _LIMIT:
-            raise Refused("a number lies beyond 2^30")
+    if max(values) >= _LIMIT:
+        raise Refused("a number lies beyond 2^30")
     return values
 
 
@@ -165,12 +164,16 @@ def parse_command(key, approve_key, data):
     verify(key, data, 56, 56)
     command = Command()
     command._data = bytes(data)
-    command.operation = data[1]
-    command.reason = data[2] | data[3] << 8
     command.nonce = command._data[4:20]
-    command.number, command.deadline_s, command.operator, command.approver, command.argument = numbers(
-        data, "<IIIII", 20
-    )
+    (
+        command.operation,
+        command.reason,
+        command.number,
+        command.deadline_s,
+        command.operator,
+        command.approver,
+        command.argument,
+    ) = numbers(data, "<BH16xIIIII", 1)
     command.approved = command.approver > 0 and same(mac(approve_key, data, _COMMAND_BODY), data, _COMMAND_BODY)
     return command
 

@@ -91,7 +91,7 @@ class Mqtt:
             on_message: async function of (number of the topic, payload as a memoryview that is valid until it
                 returns, retained). It must not wait for a publish of its own.
             on_change: function, called before the next packet is written, when `ready` has become true, when there may
-                be room again, after `notify`, and each second: the place to send from.
+                be room again, after `wake.set()`, and each second: the place to send from.
             will_topic: bytes.
             will: bytes, published by the broker when the connection is lost.
             keepalive_s: a ping goes out after half of it.
@@ -116,9 +116,8 @@ class Mqtt:
             self._slots.append([0, memoryview(bytearray(size)), None, False])
         self._rx = memoryview(bytearray(sizes[-1]))
         self._pending = []  # slots in use, in the order in which they were sent
-        self._controls = []
         self._since = [_NOTHING] * (_FIRST_ID + _MOST_PUBLISHES)
-        self._wake = asyncio.Event()
+        self.wake = asyncio.Event()
         self._ping_after = keepalive_s // 2
         self._timeout = timeout_s
         self._tick_ms = tick_ms
@@ -127,10 +126,6 @@ class Mqtt:
         self.strays = 0
 
     # Publishing
-
-    def notify(self):
-        """Have `on_change` called if there is a connection."""
-        self._wake.set()
 
     def room(self, topic, size):
         """Return the room for `size` bytes of payload, at least, in the smallest free buffer that has it, or None.
@@ -174,7 +169,7 @@ class Mqtt:
         slot[_PACKET] = buf[start:end]
         slot[_KEEP] = keep
         self._pending.append(slot)
-        self._wake.set()
+        self.wake.set()
 
     def _free(self, packet_id):
         for slot in self._pending:
@@ -182,7 +177,7 @@ class Mqtt:
                 self._pending.remove(slot)
                 slot[_ID] = 0
                 break
-        self._wake.set()
+        self.wake.set()
 
     # One connection
 
@@ -227,16 +222,12 @@ class Mqtt:
             if self.ready and not since[_PING] and self._now - self._written >= self._ping_after:
                 since[_PING] = self._now
                 self._controls.append(_PINGREQ)
-            self._wake.set()
-
-    def _control(self, packet):
-        self._controls.append(packet)
-        self._wake.set()
+            self.wake.set()
 
     async def _write(self):
         since = self._since
         while True:
-            self._wake.clear()
+            self.wake.clear()
             self._on_change()
             packet_id = 0
             if self._controls:
@@ -247,7 +238,7 @@ class Mqtt:
                     if self._greeted and since[packet_id] == _QUEUED:
                         break
                 else:
-                    await self._wake.wait()
+                    await self.wake.wait()
                     continue
                 packet = slot[_PACKET]
                 since[packet_id] = self._now
@@ -273,6 +264,7 @@ class Mqtt:
 
     async def _read(self):
         rx = self._rx
+        since = self._since
         size = len(rx)
         while True:
             await self._fill(0, 2)
@@ -287,39 +279,36 @@ class Mqtt:
                 shift += 7
             kept = min(length, size)
             await self._fill(0, kept)
-            if head & 0xF0 == _PUBLISH:
-                await self._published(head, length, kept)
-            else:
-                self._since[_READ] = _NOTHING
+            if head & 0xF0 != _PUBLISH:
+                since[_READ] = _NOTHING
                 self._answered(head, length)
+                continue
+            by_id = head & 2
+            at = 2 + (rx[0] << 8 | rx[1]) + by_id
+            if not self._greeted or head & 4 or kept < 2 or at > kept:
+                _broken()
+            puback = b"\x40\x02" + rx[at - 2 : at]
+            if length > kept:
+                # Read past it, and acknowledge it: else the broker counts it as under way for ever.
+                self.oversize += 1
+                while length > kept:
+                    length -= kept
+                    await self._fill(0, min(length, kept))
+                at = 0
+            since[_READ] = _NOTHING
+            if at:
+                topic = rx[2 : at - by_id]
+                for number, known in enumerate(self._topics):
+                    if topic == known:
+                        await self._on_message(number, rx[at:length], head & 1)
+                        break
+                else:
+                    self.strays += 1
+            if by_id:
+                self._controls.append(puback)
+                self.wake.set()
             while len(self._controls) > _MOST_CONTROLS:
                 await asyncio.sleep_ms(self._tick_ms)
-
-    async def _published(self, head, length, kept):
-        rx = self._rx
-        by_id = head & 2
-        at = 2 + (rx[0] << 8 | rx[1]) + by_id
-        if not self._greeted or head & 4 or kept < 2 or at > kept:
-            _broken()
-        packet_id = bytes(rx[at - 2 : at])
-        if length > kept:
-            # Read past it, and acknowledge it: else the broker counts it as under way for ever.
-            self.oversize += 1
-            while length > kept:
-                length -= kept
-                await self._fill(0, min(length, kept))
-            self._since[_READ] = _NOTHING
-        else:
-            self._since[_READ] = _NOTHING
-            topic = rx[2 : at - by_id]
-            for number, known in enumerate(self._topics):
-                if topic == known:
-                    await self._on_message(number, rx[at:length], head & 1)
-                    break
-            else:
-                self.strays += 1
-        if by_id:
-            self._control(b"\x40\x02" + packet_id)
 
     def _answered(self, head, length):
         rx = self._rx
@@ -336,13 +325,14 @@ class Mqtt:
                 raise OSError(_EACCES, "the broker refuses this door, code %d" % rx[1])
             self._dialer.worked()
             self._greeted = True
-            self._control(self._subscribe)
+            self._controls.append(self._subscribe)
+            self.wake.set()
         elif head == _SUBACK and length == 2 + len(self._topics) and self._greeted:
             for index in range(2, length):
                 if rx[index] > 1:
                     raise OSError(_EACCES, "the broker refuses a subscription")
             since[_STAGE] = _NOTHING
             self.ready = True
-            self._wake.set()
+            self.wake.set()
         else:
             _broken()

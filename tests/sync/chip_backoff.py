@@ -1,6 +1,6 @@
 from unittest import TestCase
 
-from sync.dialer import Backoff
+from sync.network import Backoff
 
 
 class Delays(TestCase):

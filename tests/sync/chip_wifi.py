@@ -1,8 +1,7 @@
 import asyncio
 from unittest import TestCase
 
-from sync.dialer import Backoff
-from sync.wifi import Wifi
+from sync.network import Backoff, Wifi
 
 
 class Stop(Exception):

@@ -10,8 +10,8 @@ import asyncio
 import sys
 import time
 
-from sync.dialer import Backoff, Dialer
 from sync.mqtt import Mqtt
+from sync.network import Backoff, Dialer
 
 _TOPICS = (b"t/down", b"t/other")
 

@@ -16,9 +16,8 @@ import asyncio  # noqa: E402
 import network  # noqa: E402
 
 from boards.sim import clock  # noqa: E402
-from sync.dialer import Backoff, Dialer  # noqa: E402
 from sync.mqtt import Mqtt  # noqa: E402
-from sync.wifi import Wifi  # noqa: E402
+from sync.network import Backoff, Dialer, Wifi  # noqa: E402
 
 
 async def on_message(number, payload, retained):

@@ -7,8 +7,8 @@ from hashlib import sha256
 from streams import CONNACK, Dialer, Stream, puback, publish, suback
 
 from sync import upstream
-from sync.dialer import Backoff
 from sync.link import Link
+from sync.network import Backoff
 
 EPOCH = b"EPCH"
 OFFICE = b"OFFI"

@@ -1,0 +1,158 @@
+"""The way to the broker: the Wi-Fi station, connections that never block the loop, and the pauses between attempts.
+
+wifi = Wifi(network.WLAN(network.WLAN.IF_STA), "building", secret, Backoff(4000, 60000, random.getrandbits), quiet)
+asyncio.create_task(wifi.run())
+if wifi.up(): ...
+dialer = Dialer("broker.lan", 1883)
+stream = await asyncio.wait_for(dialer.open(), 20)
+dialer.worked()                     # keep the address: a broker answered there
+"""
+
+import asyncio
+import errno
+import socket
+
+from micropython import const
+
+# At most this many failed attempts go to the same address before the name is looked up again.
+_LOOK_UP_AFTER = const(10)
+
+_LOOK_MS = const(250)
+_LOOKS = const(80)  # 20 s to join and to get an address
+_CHECK_MS = const(2000)
+_RESTART_AFTER = const(5)
+_RADIO_OFF_MS = const(500)
+
+
+class Backoff:
+    """Delays that double from `first_ms` to `most_ms` on average.
+
+    Doors of a district that get their power back together must not come back together: each delay is spread evenly
+    over half to one and a half times its mean, the first one, too.
+    """
+
+    def __init__(self, first_ms, most_ms, getrandbits):
+        """Take the mean of the first and of the longest delay (at most an hour), and a source of random bits."""
+        self._first_ms = first_ms
+        self._most_ms = most_ms
+        self._getrandbits = getrandbits
+        self._mean_ms = first_ms
+
+    def reset(self):
+        """Begin again with the first delay."""
+        self._mean_ms = self._first_ms
+
+    def next_ms(self):
+        """Return how long to wait now."""
+        mean_ms = self._mean_ms
+        self._mean_ms = min(mean_ms * 2, self._most_ms)
+        # 256 steps: the product stays below 2^30, the range of a small integer on the chip.
+        return (mean_ms >> 1) + (mean_ms * self._getrandbits(8) >> 8)
+
+
+class Wifi:
+    """Keeps one network up: notices when it only seems connected, and restarts the radio when nothing else helps."""
+
+    def __init__(self, wlan, ssid, secret, backoff, allowed, sleep_ms=asyncio.sleep_ms):
+        """Nothing happens yet.
+
+        Args:
+            wlan: network.WLAN, station.
+            ssid: name of the network.
+            secret: its key.
+            backoff: Backoff between attempts.
+            allowed: function that says whether the radio may be worked now: starting it stalls the processor.
+            sleep_ms: replaced in tests.
+        """
+        self._wlan = wlan
+        self._ssid = ssid
+        self._secret = secret
+        self._backoff = backoff
+        self._allowed = allowed
+        self._sleep_ms = sleep_ms
+        self.failures = 0
+
+    def up(self):
+        """True while there is a link and an address; a lost lease leaves the link without one."""
+        return self._wlan.isconnected() and self._wlan.ifconfig()[0] != "0.0.0.0"
+
+    async def run(self):
+        """Keep the network up, for ever."""
+        wlan = self._wlan
+        sleep_ms = self._sleep_ms
+        while True:
+            if not self.up():
+                while not self._allowed():
+                    await sleep_ms(_LOOK_MS)
+                try:
+                    wlan.active(True)
+                    # The driver must neither sleep between beacons (an answer would take 100 ms more) nor try again
+                    # by itself.
+                    wlan.config(pm=wlan.PM_NONE, reconnects=0)
+                    wlan.disconnect()
+                    wlan.connect(self._ssid, self._secret)
+                    for _ in range(_LOOKS):
+                        await sleep_ms(_LOOK_MS)
+                        if self.up():
+                            break
+                    else:
+                        wlan.disconnect()
+                except OSError:
+                    pass  # the driver's own words tell nothing that the next attempt would not
+            pause_ms = _CHECK_MS
+            if self.up():
+                self.failures = 0
+                self._backoff.reset()
+            else:
+                self.failures += 1
+                if self.failures % _RESTART_AFTER == 0:
+                    wlan.active(False)
+                    await sleep_ms(_RADIO_OFF_MS)
+                pause_ms = self._backoff.next_ms()
+            await sleep_ms(pause_ms)
+
+
+def _writable(sock):
+    # What asyncio.open_connection does to learn that the connection stands or has failed.
+    yield asyncio.core._io_queue.queue_write(sock)
+
+
+class Dialer:
+    """Opens TCP connections. The name is looked up once and kept, because `getaddrinfo` blocks the loop."""
+
+    def __init__(self, host, port, ssl=None):
+        """Take name or number of the broker, and an SSLContext for TLS."""
+        self._host = host
+        self._port = port
+        self._ssl = ssl
+        self._address = None
+        self._failures = 0
+
+    async def open(self):
+        """Return a stream: asyncio.open_connection without its look-up, and without a socket lost when cancelled."""
+        if not self._address or self._failures >= _LOOK_UP_AFTER:
+            self._failures = 0
+            self._address = socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM)[0]
+        self._failures += 1
+        address = self._address
+        sock = socket.socket(*address[:3])
+        try:
+            sock.setblocking(False)
+            try:
+                sock.connect(address[-1])
+            except OSError as error:
+                if error.errno != errno.EINPROGRESS:
+                    raise
+            if self._ssl:
+                # The handshake is left to the first write: here it would block without a deadline.
+                sock = self._ssl.wrap_socket(sock, server_hostname=self._host, do_handshake_on_connect=False)
+                sock.setblocking(False)
+            await _writable(sock)
+            return asyncio.StreamReader(sock)
+        except BaseException:
+            sock.close()
+            raise
+
+    def worked(self):
+        """Keep the address: a broker answered there."""
+        self._failures = 0
