@@ -2,7 +2,7 @@
 //   node heap32.mjs MICROPYTHON_MJS SCRIPT FOLDER...
 // Every FOLDER is copied to /lib of the interpreter's file system. The script is cut at lines "# --- 500 ms": garbage is
 // only collected between two calls into the interpreter, and tasks run while nobody calls, so each part is a call of its
-// own, with so much time after the one before.
+// own, with so much time after the one before, or until the script says `done = True`.
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 
@@ -32,6 +32,9 @@ for (let index = 0; index < parts.length; index += 2) {
     console.log(error.message); // not the stack: it would print the whole interpreter
     process.exit(1);
   }
-  await new Promise((resolve) => setTimeout(resolve, Number(parts[index + 1] ?? 0)));
+  for (let left = Number(parts[index + 1] ?? 0); left > 0 && !python.globals.get("done"); left -= 100) {
+    await new Promise((resolve) => setTimeout(resolve, Math.min(left, 100)));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 0));
 }
 process.exit(0);

@@ -12,6 +12,7 @@ import sys
 import time
 
 memory = gc.mem_alloc
+done = False
 
 
 class Pin:
