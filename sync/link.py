@@ -153,11 +153,8 @@ class Link:
             if not self._state_due:
                 self._upload()
         except (OSError, ValueError) as error:
-            self._failure(error)
-
-    def _failure(self, error):
-        self.failed += 1
-        self.last_error = error
+            self.failed += 1
+            self.last_error = error
 
     def _state(self):
         journal = self._journal
@@ -223,7 +220,9 @@ class Link:
         except messages.Refused as error:
             result = error.result
         except (OSError, ValueError) as error:
-            return self._failure(error)
+            result = messages.DONE
+            self.failed += 1
+            self.last_error = error
         if result:
             self.refused += 1
             self.forged += result == messages.WRONG_MAC

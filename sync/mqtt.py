@@ -279,60 +279,51 @@ class Mqtt:
                 shift += 7
             kept = min(length, size)
             await self._fill(0, kept)
-            if head & 0xF0 != _PUBLISH:
-                since[_READ] = _NOTHING
-                self._answered(head, length)
-                continue
-            by_id = head & 2
-            at = 2 + (rx[0] << 8 | rx[1]) + by_id
-            if not self._greeted or head & 4 or kept < 2 or at > kept:
-                _broken()
-            puback = b"\x40\x02" + rx[at - 2 : at]
-            if length > kept:
-                # Read past it, and acknowledge it: else the broker counts it as under way for ever.
-                self.oversize += 1
-                while length > kept:
-                    length -= kept
-                    await self._fill(0, min(length, kept))
-                at = 0
             since[_READ] = _NOTHING
-            if at:
-                topic = rx[2 : at - by_id]
-                for number, known in enumerate(self._topics):
-                    if topic == known:
-                        await self._on_message(number, rx[at:length], head & 1)
-                        break
+            if head & 0xF0 == _PUBLISH:
+                by_id = head & 2
+                at = 2 + (rx[0] << 8 | rx[1]) + by_id
+                if not self._greeted or head & 4 or kept < 2 or at > kept:
+                    _broken()
+                puback = b"\x40\x02" + rx[at - 2 : at]
+                if length > kept:
+                    # Read past it, and acknowledge it: else the broker counts it as under way for ever.
+                    self.oversize += 1
+                    while length > kept:
+                        length -= kept
+                        await self._fill(0, min(length, kept))
+                    since[_READ] = _NOTHING
                 else:
-                    self.strays += 1
-            if by_id:
-                self._controls.append(puback)
+                    for number, topic in enumerate(self._topics):
+                        if topic == rx[2 : at - by_id]:
+                            await self._on_message(number, rx[at:length], head & 1)
+                            break
+                    else:
+                        self.strays += 1
+                if by_id:
+                    self._controls.append(puback)
+                    self.wake.set()
+                while len(self._controls) > _MOST_CONTROLS:
+                    await asyncio.sleep_ms(self._tick_ms)
+            elif head == _PUBACK and length == 2:
+                packet_id = rx[0] << 8 | rx[1]
+                if _FIRST_ID <= packet_id < len(since) and since[packet_id] > 0:
+                    since[packet_id] = _NOTHING
+                    self._free(packet_id)
+            elif head == _PINGRESP and length == 0:
+                since[_PING] = _NOTHING
+            elif head == _CONNACK and length == 2 and not self._greeted:
+                if rx[1]:
+                    raise OSError(_EACCES, "the broker refuses this door, code %d" % rx[1])
+                self._dialer.worked()
+                self._greeted = True
+                self._controls.append(self._subscribe)
                 self.wake.set()
-            while len(self._controls) > _MOST_CONTROLS:
-                await asyncio.sleep_ms(self._tick_ms)
-
-    def _answered(self, head, length):
-        rx = self._rx
-        since = self._since
-        if head == _PUBACK and length == 2:
-            packet_id = rx[0] << 8 | rx[1]
-            if _FIRST_ID <= packet_id < len(since) and since[packet_id] > 0:
-                since[packet_id] = _NOTHING
-                self._free(packet_id)
-        elif head == _PINGRESP and length == 0:
-            since[_PING] = _NOTHING
-        elif head == _CONNACK and length == 2 and not self._greeted:
-            if rx[1]:
-                raise OSError(_EACCES, "the broker refuses this door, code %d" % rx[1])
-            self._dialer.worked()
-            self._greeted = True
-            self._controls.append(self._subscribe)
-            self.wake.set()
-        elif head == _SUBACK and length == 2 + len(self._topics) and self._greeted:
-            for index in range(2, length):
-                if rx[index] > 1:
+            elif head == _SUBACK and length == 2 + len(self._topics) and self._greeted:
+                if max(rx[2:length]) > 1:
                     raise OSError(_EACCES, "the broker refuses a subscription")
-            since[_STAGE] = _NOTHING
-            self.ready = True
-            self.wake.set()
-        else:
-            _broken()
+                since[_STAGE] = _NOTHING
+                self.ready = True
+                self.wake.set()
+            else:
+                _broken()

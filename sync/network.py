@@ -112,11 +112,6 @@ class Wifi:
             await sleep_ms(pause_ms)
 
 
-def _writable(sock):
-    # What asyncio.open_connection does to learn that the connection stands or has failed.
-    yield asyncio.core._io_queue.queue_write(sock)
-
-
 class Dialer:
     """Opens TCP connections. The name is looked up once and kept, because `getaddrinfo` blocks the loop."""
 
@@ -128,8 +123,11 @@ class Dialer:
         self._address = None
         self._failures = 0
 
-    async def open(self):
-        """Return a stream: asyncio.open_connection without its look-up, and without a socket lost when cancelled."""
+    def open(self):
+        """Return a stream: asyncio.open_connection without its look-up, and without a socket lost when cancelled.
+
+        To be awaited. A plain generator, because it yields to the loop as asyncio's own streams do.
+        """
         if not self._address or self._failures >= _LOOK_UP_AFTER:
             self._failures = 0
             self._address = socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM)[0]
@@ -147,7 +145,8 @@ class Dialer:
                 # The handshake is left to the first write: here it would block without a deadline.
                 sock = self._ssl.wrap_socket(sock, server_hostname=self._host, do_handshake_on_connect=False)
                 sock.setblocking(False)
-            await _writable(sock)
+            # The connection stands or has failed when the socket can be written to.
+            yield asyncio.core._io_queue.queue_write(sock)
             return asyncio.StreamReader(sock)
         except BaseException:
             sock.close()
