@@ -1,15 +1,10 @@
 # The heap of a whole door on the 32-bit MicroPython, run in phases by heap32.mjs. The board's C modules, which are no
-# part of a door's heap, are replaced by the least that lets it start: no reader answers, no network is there. The models
-# of boards/sim would distort the figure, because their names fill the interpreter's table of names.
+# part of a door's heap, are replaced by the least that lets it start: no reader answers, no network is there. The
+# models of boards/sim would distort the figure, because their names fill the interpreter's table of names.
 import asyncio
-import errno
 import gc
-import hashlib
 import json
-import os
-import random
 import sys
-import time
 
 memory = gc.mem_alloc
 done = False

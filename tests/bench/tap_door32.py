@@ -1,13 +1,9 @@
 # What a tap allocates on the 32-bit MicroPython, run in phases by heap32.mjs. First the simulated board: its models and
-# their buffers are not the door's. The door is put together on it, and the card is held to the real model of the reader.
+# their buffers are not the door's. The door is put together on it, and the card is held to the model of the reader.
+import asyncio
 import gc
 import json
 import os
-
-
-import asyncio
-import asyncio.core
-
 import sys
 
 
@@ -23,7 +19,7 @@ import board
 import esp32
 import machine
 import network
-from boards.sim import clock, pins, power, world
+from boards.sim import pins, power, world
 
 os.mkdir("/tmp32")
 with open("/tmp32/flash.img", "wb") as file:  # made here: this system's number for a missing file is another one
