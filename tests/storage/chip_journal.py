@@ -1,122 +1,11 @@
-"""The journal against an upstream that was written from the documents alone, with power cuts at every flash operation."""
+"""The journal against an upstream that was written from the documents alone."""
 
-import os
-import random
+import gc
+import sys
 import unittest
 
-from boards.sim.norflash import NorFlash, PowerCut, Region
-from oracle_journal import Truth, Upstream
-from storage import journal as journal_module
+from journal_world import EPOCH, KEY, Bench
 from storage import record
-from storage.flash import Flash
-from storage.journal import Journal
-
-PATH = (os.getenv("MENWEI_TMP") or "/tmp") + "/journal.bin"
-KEY = b"sixteen octets: "
-EPOCH = b"\x01\x80\xff\x7f"
-
-
-class FakeTime:
-    """time, as far as the journal uses it, without waiting."""
-
-    def __init__(self):
-        self.now_ms = (1 << 30) - 60_000  # wraps soon
-
-    def ticks_ms(self):
-        return self.now_ms & (1 << 30) - 1
-
-    def ticks_diff(self, end, start):
-        return ((end - start + (1 << 29)) & (1 << 30) - 1) - (1 << 29)
-
-
-class Bench:
-    """A journal on a small flash, an upstream, and the truth."""
-
-    def __init__(self, sectors=6):
-        try:
-            os.remove(PATH)
-        except OSError:
-            pass
-        self.size = sectors * 4096
-        self.nor = NorFlash(PATH, self.size)
-        self.time = journal_module.time = FakeTime()
-        self.truth = Truth()
-        self.upstream = Upstream(KEY)
-        self.buf = bytearray(24 + 32 * 32)
-        self.journal = Journal(Flash(Region(self.nor, 0, self.size)))
-        self.journal.format(EPOCH, KEY)
-
-    def reboot(self):
-        self.nor.power_on()
-        self.journal = Journal(Flash(Region(self.nor, 0, self.size)))
-        self.journal.mount()
-
-    def append(self, kind, reason=0, pseudonym=None, detail=0, payload=None):
-        self.truth.ask(kind, reason, pseudonym or bytes(7), detail, payload)
-        if payload is None:
-            seq = self.journal.append(kind, reason, pseudonym, detail)
-        else:
-            seq = self.journal.append_long(kind, reason, pseudonym, detail, payload)
-        self.truth.returned()
-        return seq
-
-    def some(self, count, number=0):
-        """Records of all sorts, of the classes that are always stored."""
-        for i in range(number, number + count):
-            if i % 11 == 3:
-                self.append(record.COMMAND, 1, None, i, bytes((i + j) & 255 for j in range(24)))
-            else:
-                self.append(record.GRANTED, i % 5, bytes((i & 255, 1, 2, 3, 4, 5, i >> 8)), i)
-
-    def idle(self):
-        for _ in range(200):
-            if not self.journal.idle():
-                return
-        raise ValueError("idle() does not come to an end")
-
-    def send(self, batches=1000, ack=True):
-        """Upload from the cursor on."""
-        first = self.journal.acked + 1
-        while batches and first <= self.journal.head:
-            batches -= 1
-            slots = self.journal.batch(self.buf, first)
-            if not slots:
-                raise ValueError("nothing to send from %d on, head %d" % (first, self.journal.head))
-            seq, chain = self.upstream.take(self.buf[: 24 + 32 * slots])
-            if seq != self.journal.last_in_batch:
-                raise ValueError("last_in_batch")
-            if ack and not self.journal.ack(EPOCH, seq, chain):
-                raise ValueError("acknowledgement of %d refused" % seq)
-            first = seq + 1
-
-    def check(self):
-        self.send()
-        self.truth.check(self.upstream)
-
-    def save(self):
-        """Keep the image in a file."""
-        page = bytearray(256)
-        with open(PATH + ".saved", "wb") as file:
-            for address in range(0, self.size, 256):
-                self.nor.read(address, page)
-                file.write(page)
-
-    def restore(self):
-        self.nor.close()
-        page = bytearray(256)
-        with open(PATH + ".saved", "rb") as source, open(PATH, "wb") as target:
-            while source.readinto(page):
-                target.write(page)
-        self.nor = NorFlash(PATH, self.size)
-
-    def holds(self, needle):
-        """Whether these bytes stand anywhere in the flash."""
-        data = bytearray(4096)
-        for sector in range(self.size // 4096):
-            self.nor.read(4096 * sector, data)
-            if needle in data:
-                return True
-        return False
 
 
 class Functions(unittest.TestCase):
@@ -333,144 +222,22 @@ class Functions(unittest.TestCase):
         self.assertEqual(bench.journal.batch(small, 31), 0)
 
 
-class Failures(unittest.TestCase):
-    def test_a_failed_program_goes_to_another_sector(self):
-        bench = Bench(8)
-        bench.idle()
-        for i in range(60):
-            bench.some(4, 4 * i)
-            bench.nor.fail_io("program", 1 + i % 3)
-            bench.some(1, i)
-            bench.idle()
-            bench.send()
-            if i % 5 == 0:
-                bench.reboot()
-        bench.check()
-
-    def test_two_failed_programs_are_an_error_and_the_next_append_works(self):
-        bench = Bench(8)
-        bench.some(10)
-        bench.idle()
-        for sector in range(8):
-            bench.nor.bad_sector(sector)
-        for _ in range(3):
-            with self.assertRaises(OSError):
-                bench.journal.append(record.GRANTED)
-        for sector in range(8):
-            bench.nor.bad_sector(sector, False)
-        bench.some(10)
+class Memory(unittest.TestCase):
+    def test_what_a_start_needs_can_be_dropped(self):
+        bench = Bench()
+        bench.some(40)
         bench.reboot()
-        bench.some(10)
+        gc.collect()
+        before = gc.mem_alloc()
+        del sys.modules["storage.recovery"]
+        delattr(sys.modules["storage"], "recovery")
+        gc.collect()
+        freed = before - gc.mem_alloc()
+        __import__("storage.recovery")
+        gc.collect()
+        loaded = gc.mem_alloc() - before + freed
+        print("storage.recovery takes", loaded, "bytes,", freed, "are free once it is dropped")
+        self.assertTrue(loaded > 2000)
+        self.assertTrue(freed * 20 > loaded * 19)
+        bench.some(40)
         bench.check()
-
-    def test_worn_sectors_are_left_out(self):
-        bench = Bench(8)
-        bench.nor.bad_sector(2)
-        bench.nor.bad_sector(5)
-        for i in range(60):
-            bench.some(40, 40 * i)
-            bench.send()
-            bench.idle()
-            if i % 7 == 3:
-                bench.reboot()
-        bench.check()
-
-    def test_sectors_that_wear_out_with_records_in_them(self):
-        bench = Bench(10)
-        for i in range(90):
-            bench.some(20, 20 * i)
-            bench.send()
-            bench.idle()
-            if i == 20:
-                bench.nor.bad_sector(1)
-            if i == 30:
-                bench.nor.bad_sector(bench.journal._top)
-            if i % 7 == 3:
-                bench.reboot()
-        bench.check()
-
-
-class PowerCuts(unittest.TestCase):
-    def work(self, bench, number):
-        """Appends, idle pieces, uploads and key moves; about as many operations as calls."""
-        for i in range(14):
-            bench.some(1 + i % 3, number + 3 * i)
-            if i % 3 == 1:
-                bench.send(1)
-            if i % 5 == 4:
-                bench.time.now_ms += 900_000
-            if i % 4 == 2:
-                bench.idle()
-        bench.idle()
-
-    def run_from(self, fill, sent):
-        """Cut at every operation of work(), from a journal that holds `fill` records."""
-        cuts = 0
-        bench = Bench(5)
-        for i in range(0, fill, 20):
-            bench.some(min(20, fill - i), i)
-            bench.send()
-            bench.idle()
-        bench.some(sent, fill)
-        bench.save()
-        truth = bench.truth
-        received = bench.upstream
-        for how in ("prefix", "random", "half", "preprogram", "none", "all"):
-            cut = 1
-            while True:
-                seed = random.getrandbits(20)
-                bench.restore()
-                bench.truth = self.copy(Truth(), truth)
-                bench.upstream = self.copy(Upstream(KEY), received)
-                try:
-                    bench.reboot()
-                    bench.nor.fail_at(cut, how, seed)
-                    self.work(bench, 7)
-                    bench.nor.power_on()
-                    break
-                except PowerCut:
-                    pass
-                try:
-                    # Power goes again while it starts.
-                    if cut % 2:
-                        try:
-                            bench.nor.power_on()
-                            bench.nor.fail_at(1 + cut % 3, how, seed + 1)
-                            bench.journal = Journal(Flash(Region(bench.nor, 0, bench.size)))
-                            bench.journal.mount()
-                            bench.idle()
-                        except PowerCut:
-                            pass
-                    bench.reboot()
-                    bench.check()
-                    self.work(bench, 9)
-                    bench.check()
-                    bench.reboot()
-                    bench.check()
-                except Exception:
-                    print("fill", fill, "sent", sent, "how", how, "cut", cut, "seed", seed)
-                    raise
-                cut += 1
-                cuts += 1
-        print("fill", fill, "sent", sent, "cuts", cuts)
-        self.assertTrue(cuts > 150)
-
-    def copy(self, target, source):
-        for name, value in source.__dict__.items():
-            setattr(target, name, value[:] if isinstance(value, (list, bytearray)) else value)
-        return target
-
-    def test_from_the_beginning(self):
-        self.run_from(0, 0)
-
-    def test_around_a_key_move(self):
-        self.run_from(20, 5)
-
-    def test_around_a_new_sector(self):
-        self.run_from(80, 10)
-
-    def test_around_the_wrap(self):
-        self.run_from(515, 10)
-
-    def test_with_a_lot_to_send(self):
-        self.run_from(420, 120)

@@ -69,10 +69,10 @@ class Upstream:
         chain = bytes(data[16:23])
         if seq <= self.last():
             if self.chain_after(seq - 1) not in (None, chain):
-                raise ValueError("fork before %d" % seq)
+                raise ValueError(f"fork before {seq}")
         elif seq == self.last() + 1:
             if chain != self.chain:
-                raise ValueError("broken chain before %d" % seq)
+                raise ValueError(f"broken chain before {seq}")
         else:
             self.gaps.append((self.last() + 1, seq - 1))
             self.first = seq - 1
@@ -94,27 +94,27 @@ class Upstream:
                 tag += second[25:]
                 payload = second[1:25]
             elif slot[0] != 0x55:
-                raise ValueError("not a record: %02x" % slot[0])
+                raise ValueError(f"not a record: {slot[0]}")
             if number(slot, 1) != seq:
-                raise ValueError("sequence %d where %d belongs" % (number(slot, 1), seq))
+                raise ValueError(f"sequence {number(slot, 1)} where {seq} belongs")
             step = ((slot[4] >> 6) - generation) & 3
             if (first and step) or step > 1:
-                raise ValueError("key generation leaps at %d" % seq)
+                raise ValueError(f"key generation leaps at {seq}")
             generation += step
             first = False
             if seq <= self.last():
                 if self.chain_after(seq) not in (None, tag[:7]):
-                    raise ValueError("fork at %d" % seq)
+                    raise ValueError(f"fork at {seq}")
             else:
                 if hmac(self._key_at(generation), chain + message)[: len(tag)] != tag:
-                    raise ValueError("wrong MAC at %d" % seq)
+                    raise ValueError(f"wrong MAC at {seq}")
                 content = (slot[12], slot[13], slot[14:21], number(slot, 21), payload)
                 self.content = digest(self.content, *content)
                 if slot[12] in self.keep:
                     self.kept.append(content)
                 boot = slot[5] | slot[6] << 8
                 if boot < self.boot:
-                    raise ValueError("boot number goes back at %d" % seq)
+                    raise ValueError(f"boot number goes back at {seq}")
                 self.boot = boot
                 if len(self.chains) >= 7 * 800:
                     self.chains = self.chains[7 * 400 :]
@@ -147,11 +147,11 @@ class Truth:
     def check(self, upstream):
         """Everything that returned is upstream, once and in order; what did not return may be, in its place."""
         if upstream.gaps:
-            raise ValueError("gaps: %s" % upstream.gaps)
+            raise ValueError(f"gaps: {upstream.gaps}")
         if self.asked is not None and upstream.content == self.asked:
             self.returned()
         self.asked = None
         if upstream.last() != self.count:
-            raise ValueError("%d records came, %d were made" % (upstream.last(), self.count))
+            raise ValueError(f"{upstream.last()} records came, {self.count} were made")
         if upstream.content != self.content:
             raise ValueError("another record came than was made")
