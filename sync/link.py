@@ -13,7 +13,6 @@ monotonic_s().
 
 import asyncio
 import os
-import random
 
 from micropython import const
 
@@ -21,8 +20,7 @@ from sync import messages
 from sync.mqtt import Mqtt
 from sync.network import Backoff, Dialer, Wifi
 
-# Subscriptions, in this order.
-_ACK = const(0)
+# Subscriptions, in this order, behind the one for acknowledgements.
 _LIST = const(1)
 _COMMAND = const(2)
 
@@ -32,8 +30,6 @@ _PATIENCE_S = const(20)
 _MOST_PATIENCE_S = const(320)
 _MOST_RESULTS = const(4)
 _PAUSE_MS = const(500)
-_FIRST_RETRY_MS = const(4000)
-_MOST_RETRY_MS = const(60000)
 _STABLE_S = const(60)
 # Eight refused commands in a row are recorded and answered, then one in 10 s: each record costs flash.
 _REFUSAL_S = const(10)
@@ -78,7 +74,7 @@ class Link:
             tick_ms,
         )
         self.notify = self._client.wake.set  # look for something to send
-        self._backoff = Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS, random.getrandbits)
+        self._backoff = Backoff()
         self._wifi = None
         if settings["wifi_ssid"]:
             import network
@@ -87,7 +83,7 @@ class Link:
                 network.WLAN(network.WLAN.IF_STA),
                 settings["wifi_ssid"],
                 keys.wifi_secret,
-                Backoff(_FIRST_RETRY_MS, _MOST_RETRY_MS, random.getrandbits),
+                Backoff(),
                 host.may_connect,
             )
         self._results = []
@@ -139,6 +135,7 @@ class Link:
     # Up
 
     def _send(self):
+        """Results first, then `state`, then records."""
         results = self._results
         self.connected = self._client.ready
         if not self.connected:
@@ -150,8 +147,26 @@ class Link:
                 del results[0]
             if self._state_due:
                 self._state_due = not self._publish(b"state", self._state(), True)
-            if not self._state_due:
-                self._upload()
+            if self._state_due:
+                return
+            # Batches go straight from flash. The flash is the queue: nothing is kept for a resend.
+            journal = self._journal
+            flights = self._flights
+            now_s = self._host.monotonic_s()
+            if flights and now_s - self._sent_s > self._patience_s:
+                self._sent = journal.acked
+                flights.clear()
+                self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
+            while self._sent < journal.head and len(flights) < _FLIGHTS:
+                room = self._client.room(self._prefix + b"event", _BATCH_ROOM)
+                count = room and journal.batch(room, self._sent + 1)
+                if not count:
+                    break
+                self._client.send(24 + 32 * count, False, False)
+                if not flights:
+                    self._sent_s = now_s
+                self._sent = journal.last_in_batch
+                flights.append(self._sent)
         except (OSError, ValueError) as error:
             self.failed += 1
             self.last_error = error
@@ -185,38 +200,29 @@ class Link:
             self._client.send(length, retain, not retain)
         return room
 
-    def _upload(self):
-        """Send batches straight from flash. The flash is the queue: nothing is kept for a resend."""
-        journal = self._journal
-        flights = self._flights
-        now_s = self._host.monotonic_s()
-        if flights and now_s - self._sent_s > self._patience_s:
-            self._sent = journal.acked
-            flights.clear()
-            self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
-        while self._sent < journal.head and len(flights) < _FLIGHTS:
-            room = self._client.room(self._prefix + b"event", _BATCH_ROOM)
-            count = room and journal.batch(room, self._sent + 1)
-            if not count:
-                break
-            self._client.send(24 + 32 * count, False, False)
-            if not flights:
-                self._sent_s = now_s
-            self._sent = journal.last_in_batch
-            flights.append(self._sent)
-
     # Down
 
     async def _on_message(self, number, payload, retained):
+        journal = self._journal
         result = messages.RETAINED
         try:
             if number == _COMMAND:
                 result = self._command(payload, retained)
-            elif not retained:
-                if number == _ACK:
-                    result = self._acknowledged(payload)
-                else:
-                    result = await self._change_list(payload)
+            elif retained:
+                pass
+            elif number == _LIST:
+                result = await self._change_list(payload)
+            elif journal.ack(*messages.parse_ack(self._purpose(b"event-ack"), payload)):
+                result = messages.DONE
+                flights = self._flights
+                while flights and flights[0] <= journal.acked:
+                    del flights[0]
+                self._sent = max(self._sent, journal.acked)
+                self._sent_s = self._host.monotonic_s()
+                self._patience_s = _PATIENCE_S
+                self.notify()
+            else:
+                result = messages.MALFORMED  # not of this journal
         except messages.Refused as error:
             result = error.result
         except (OSError, ValueError) as error:
@@ -226,18 +232,6 @@ class Link:
         if result:
             self.refused += 1
             self.forged += result == messages.WRONG_MAC
-
-    def _acknowledged(self, payload):
-        journal = self._journal
-        if not journal.ack(*messages.parse_ack(self._purpose(b"event-ack"), payload)):
-            return messages.MALFORMED
-        flights = self._flights
-        while flights and flights[0] <= journal.acked:
-            del flights[0]
-        self._sent = max(self._sent, journal.acked)
-        self._sent_s = self._host.monotonic_s()
-        self._patience_s = _PATIENCE_S
-        self.notify()
 
     async def _change_list(self, payload):
         delta = messages.parse_delta(self._purpose(b"list"), payload)

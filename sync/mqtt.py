@@ -314,7 +314,7 @@ class Mqtt:
                 since[_PING] = _NOTHING
             elif head == _CONNACK and length == 2 and not self._greeted:
                 if rx[1]:
-                    raise OSError(_EACCES, "the broker refuses this door, code %d" % rx[1])
+                    raise OSError(_EACCES, "refused by the broker, code %d" % rx[1])
                 self._dialer.worked()
                 self._greeted = True
                 self._controls.append(self._subscribe)

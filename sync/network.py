@@ -1,6 +1,6 @@
 """The way to the broker: the Wi-Fi station, connections that never block the loop, and the pauses between attempts.
 
-wifi = Wifi(network.WLAN(network.WLAN.IF_STA), "building", secret, Backoff(4000, 60000, random.getrandbits), quiet)
+wifi = Wifi(network.WLAN(network.WLAN.IF_STA), "building", secret, Backoff(), quiet)
 asyncio.create_task(wifi.run())
 if wifi.up(): ...
 dialer = Dialer("broker.lan", 1883)
@@ -10,6 +10,7 @@ dialer.worked()                     # keep the address: a broker answered there
 
 import asyncio
 import errno
+import random
 import socket
 
 from micropython import const
@@ -31,7 +32,7 @@ class Backoff:
     over half to one and a half times its mean, the first one, too.
     """
 
-    def __init__(self, first_ms, most_ms, getrandbits):
+    def __init__(self, first_ms=4000, most_ms=60000, getrandbits=random.getrandbits):
         """Take the mean of the first and of the longest delay (at most an hour), and a source of random bits."""
         self._first_ms = first_ms
         self._most_ms = most_ms
