@@ -139,7 +139,7 @@ class Slim:
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             arguments += [extra for extra in (node.args.vararg, node.args.kwarg) if extra]
             own = {
-                argument.arg: next(free)
+                argument.arg: next(free, argument.arg)
                 for argument in arguments
                 if argument.arg not in self._keywords and argument.arg != "self"
             }

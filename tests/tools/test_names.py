@@ -1,0 +1,56 @@
+"""Names, numbers and docs/records.md say the same."""
+
+import re
+
+from menwei import names
+from menwei.build import ROOT
+from storage import record
+from sync import messages
+
+PAGE = (ROOT / "docs" / "records.md").read_text()
+LAYOUT = {
+    *("SINGLE", "LONG", "SECOND", "KEY", "SEQ", "BOOT_NUMBER", "TIME", "UNCERTAINTY", "KIND", "REASON", "PSEUDONYM"),
+    *("DETAIL", "MAC", "LOW"),
+}
+
+
+def numbers(module):
+    """The public constants of a module."""
+    return {name: value for name, value in vars(module).items() if name[0] != "_" and isinstance(value, int)}
+
+
+def rows(title):
+    """The numbered rows of one table of the page: number to first words."""
+    section = PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    return {int(number): text for number, text in re.findall(r"^\| (\d+) \| ([^|:]+?)(?: \||:)", section, re.M)}
+
+
+def test_every_number_has_a_name():
+    known = {
+        **names.KINDS,
+    }
+    named = set(known.values())
+    for table, prefix in ((names.REASONS, ""), (names.CAUSES, "cause_"), (names.ALARMS, "alarm_"), (names.TRUST, "")):
+        named |= {prefix + name for name in table.values()}
+    named |= set(names.GAPS.values())
+    assert {name.lower() for name in numbers(record) if name not in LAYOUT} == named
+
+
+def test_every_result_and_operation_has_a_name():
+    changes = {"PUT", "SUSPEND", "REVOKE", "FORGET"}
+    named = set(names.RESULTS.values()) | {f"op_{name}" for name in names.OPERATIONS.values()}
+    assert {name.lower() for name in numbers(messages) if name not in changes} == named
+
+
+def test_the_page_lists_every_kind_reason_cause_and_alarm():
+    assert {number: text.replace(" ", "_") for number, text in rows("Kinds").items()} == names.KINDS
+    for title, table in (("Reasons of granted and refused", names.REASONS), ("Causes of an opening", names.CAUSES)):
+        assert set(rows(title)) == set(table), title
+    assert set(rows("Alarms")) == set(names.ALARMS)
+
+
+def test_unknown_numbers_are_shown_as_they_are():
+    assert names.kind(200) == "200"
+    assert names.reason(record.REFUSED, 200) == "200"
+    assert names.reason(record.LIST, 0) == "-"
+    assert names.trust(3) == "3"
