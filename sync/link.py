@@ -37,7 +37,11 @@ _REFUSAL_BURST_S = const(70)
 
 
 class Link:
-    """One door's link."""
+    """One door's link.
+
+    `connected` is true while it is connected and subscribed. `forged` counts messages with a wrong MAC, `refused` all
+    messages that were not acted on, `failed` what could not be done, the flash being full or faulty.
+    """
 
     def __init__(self, settings, keys, journal, allowlist, host, dialer=None, ssl=None, tick_ms=1000):
         """Allocate all buffers; nothing happens yet.
@@ -89,12 +93,9 @@ class Link:
         self._results = []
         self._flights = []  # last records of the batches under way
         self._patience_s = _PATIENCE_S
-        self._sent_s = self._refusals_s = 0
-        self.connected = False  # True while connected and subscribed
+        self.connected = False
         self.last_error = None
-        self.forged = 0  # messages with a wrong MAC
-        self.refused = 0  # all messages that were not acted on
-        self.failed = 0  # what could not be done, the flash being full or faulty
+        self.forged = self.refused = self.failed = self._sent_s = self._refusals_s = 0
 
     def state_changed(self):
         """Publish `state` again."""
@@ -137,6 +138,10 @@ class Link:
     def _send(self):
         """Results first, then `state`, then records."""
         results = self._results
+        host = self._host
+        journal = self._journal
+        allowlist = self._allowlist
+        now_s = host.monotonic_s()
         self.connected = self._client.ready
         if not self.connected:
             return
@@ -146,13 +151,27 @@ class Link:
                     return
                 del results[0]
             if self._state_due:
-                self._state_due = not self._publish(b"state", self._state(), True)
+                members = host.state()
+                members.update(
+                    {
+                        "v": 1,
+                        "online": 1,
+                        "nonce": self._nonce.hex(),
+                        "up": now_s - self._session_s,
+                        "epoch": journal.epoch.hex(),
+                        "head": journal.head,
+                        "chain": journal.chain.hex(),
+                        "acked": journal.acked,
+                        "boot": journal.boot,
+                        "list": [allowlist.office_epoch.to_bytes(4, "little").hex(), allowlist.revision],
+                    }
+                )
+                wire = messages.build_state(self._purpose(b"state"), members)
+                self._state_due = not self._publish(b"state", wire, True)
             if self._state_due:
                 return
             # Batches go straight from flash. The flash is the queue: nothing is kept for a resend.
-            journal = self._journal
             flights = self._flights
-            now_s = self._host.monotonic_s()
             if flights and now_s - self._sent_s > self._patience_s:
                 self._sent = journal.acked
                 flights.clear()
@@ -170,26 +189,6 @@ class Link:
         except (OSError, ValueError) as error:
             self.failed += 1
             self.last_error = error
-
-    def _state(self):
-        journal = self._journal
-        allowlist = self._allowlist
-        members = self._host.state()
-        members.update(
-            {
-                "v": 1,
-                "online": 1,
-                "nonce": self._nonce.hex(),
-                "up": self._host.monotonic_s() - self._session_s,
-                "epoch": journal.epoch.hex(),
-                "head": journal.head,
-                "chain": journal.chain.hex(),
-                "acked": journal.acked,
-                "boot": journal.boot,
-                "list": [allowlist.office_epoch.to_bytes(4, "little").hex(), allowlist.revision],
-            }
-        )
-        return messages.build_state(self._purpose(b"state"), members)
 
     def _publish(self, leaf, data, retain):
         length = len(data)

@@ -67,9 +67,9 @@ def mac(key, data, end):
     return digest.digest()[:_MAC]
 
 
-def verify(key, data, end, start):
-    """Refuse `data` unless the MAC of `data[:end]` stands at `start`; compared in constant time."""
-    if not same(mac(key, data, end), data, start):
+def verify(key, data, end):
+    """Refuse `data` unless the MAC of `data[:end]` stands behind it; compared in constant time."""
+    if not same(mac(key, data, end), data, end):
         error = Refused("the MAC is wrong")
         error.result = WRONG_MAC
         raise error
@@ -95,7 +95,7 @@ def numbers(data, layout, offset):
 def parse_ack(key, data):
     """Return (epoch, sequence, chain) of an authentic acknowledgement."""
     expect(data, _ACK)
-    verify(key, data, 16, 16)
+    verify(key, data, 16)
     return bytes(data[1:5]), numbers(data, "<I", 5)[0], bytes(data[9:16])
 
 
@@ -129,10 +129,10 @@ def parse_delta(key, data):
     expect(data, end + _MAC, _DELTA_HEADER + _MAC)
     delta = Delta()
     delta._data = data
-    delta.count = data[2] | data[3] << 8
-    bad = data[1] != 1 or delta.count > _MAX_CHANGES or end != _DELTA_HEADER + _CHANGE * delta.count
+    count = delta.count = data[2] | data[3] << 8
+    bad = data[1] != 1 or count > _MAX_CHANGES or end != _DELTA_HEADER + _CHANGE * count
     if not bad:
-        verify(key, data, end, end)
+        verify(key, data, end)
         (delta.epoch,) = unpack_from("<I", data, 4)
         delta.from_revision, delta.to_revision = numbers(data, "<II", 8)
         bad = delta.to_revision <= delta.from_revision
@@ -161,7 +161,7 @@ def parse_command(key, approve_key, data):
     Session, order, deadline and approval are for the caller to judge: only the door knows its session.
     """
     expect(data, _COMMAND)
-    verify(key, data, 56, 56)
+    verify(key, data, 56)
     command = Command()
     command._data = bytes(data)
     command.nonce = command._data[4:20]

@@ -122,8 +122,7 @@ class Mqtt:
         self._timeout = timeout_s
         self._tick_ms = tick_ms
         self.ready = False
-        self.oversize = 0
-        self.strays = 0
+        self.oversize = self.strays = 0
 
     # Publishing
 
@@ -156,15 +155,16 @@ class Mqtt:
         end = topic_end + 2 + length
         if end > len(buf):
             raise ValueError("the payload does not fit")
-        slot[_ID] = buf[topic_end + 1] = self._since.index(_NOTHING, _FIRST_ID)
-        self._since[slot[_ID]] = _QUEUED
+        packet_id = self._since.index(_NOTHING, _FIRST_ID)
+        self._since[packet_id] = _QUEUED
+        slot[_ID] = buf[topic_end + 1] = packet_id
         remaining = end - 3
-        start = 0
-        buf[1] = remaining & 127 | 128
-        buf[2] = remaining >> 7
-        if remaining < 128:
-            start = 1
-            buf[2] = remaining
+        start = 1
+        if remaining > 127:
+            start = 0
+            buf[1] = remaining & 127 | 128
+            remaining >>= 7
+        buf[2] = remaining
         buf[start] = _PUBLISH_1 | retain
         slot[_PACKET] = buf[start:end]
         slot[_KEEP] = keep

@@ -89,7 +89,7 @@ def parse_state(key, data):
         raise Refused("the state has no MAC")
     try:
         # fromhex also takes blanks: what it returns may be short, and `verify` refuses that.
-        verify(key, data[:end] + bytes.fromhex(data[end + 1 :].decode()), end, end)
+        verify(key, data[:end] + bytes.fromhex(data[end + 1 :].decode()), end)
         members = json.loads(data[:end])
     except Refused:
         raise
@@ -144,5 +144,5 @@ def build_command(key, body, approver_mac=bytes(_MAC)):
 def parse_result(key, data):
     """Return (operation, result, command id, nonce) of an authentic result."""
     expect(data, _RESULT)
-    verify(key, data, 24, 24)
+    verify(key, data, 24)
     return data[1], data[2] | data[3] << 8, numbers(data, "<I", 4)[0], bytes(data[8:24])
