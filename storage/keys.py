@@ -15,6 +15,7 @@ from storage.mac import derive
 
 _KEY = 32
 _CHECK = 8
+_SECRET = 64
 _ROOM = 160
 _BLOB = "keys"
 
@@ -40,8 +41,11 @@ class Keys:
             if blob:
                 self._take(blob)
                 if copies[0] != copies[1]:
-                    self._write(blob)
-                    self.repaired += 1
+                    try:
+                        self._write(blob)
+                        self.repaired += 1
+                    except OSError:
+                        pass  # one copy is enough to start; the next start tries again
                 return
 
     def store(self, door_key, wifi_secret):
@@ -53,8 +57,8 @@ class Keys:
         if len(door_key) != _KEY:
             raise ValueError("door key: 32 bytes are needed")
         body = bytes(door_key) + wifi_secret.encode()
-        if len(body) > _ROOM - _CHECK:
-            raise ValueError("Wi-Fi secret: at most 63 characters")
+        if len(body) > _KEY + _SECRET:
+            raise ValueError("Wi-Fi secret: at most 64 bytes")
         blob = sha256(b"menwei keys" + body).digest()[:_CHECK] + body
         self._write(blob)
         self._take(blob)
