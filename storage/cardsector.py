@@ -1,10 +1,10 @@
 """Sectors of the cards region: headers, which one is current, spares, revisions.
 
-    class Allowlist(Sectors): ...
+    class Care(Sectors): ...
     cards.mount()
     cards.set_revision(office_epoch, 17)
 
-The base of storage/allowlist.py. The layout, and why the header is programmed last: docs/flash-formats.md.
+The base of storage/cardcare.py. The layout, and why the header is programmed last: docs/flash-formats.md.
 """
 
 from array import array
@@ -23,7 +23,7 @@ _FORMAT = const(1)
 _DIRTY = const(0)  # free, must be erased
 _MARKED = const(1)  # free, with a clean mark
 _USED = const(2)
-_BAD = const(3)  # free, failed since the start; tried again when nothing else is left
+_BAD = const(3)  # free, did not erase; tried again when nothing else is left
 
 
 class Sectors:
@@ -36,143 +36,142 @@ class Sectors:
             raise ValueError("cards: the region must have 5 sectors or more")
         self._map = array("H", bytes(2 * self._logicals))
         self._overflow = array("H", bytes(2 * self._logicals))
-        self._visits = bytearray(self._logicals + 7 >> 3)
         self._kinds = bytearray(flash.sectors + 3 >> 2)
-        self._counts = [0] * 4
         self._head = bytearray(32)
         self._page = bytearray(256)
         self._view = memoryview(self._page)
         self._slot = bytearray(16)
-        self._cached = -1  # the address whose page is in _page
         self._turn = 0  # spares are taken in turn
         self.errors = 0  # operations that the flash refused, since start
-        self.repairs = 0  # bits and headers that disagreed, since start
 
     # --- start ---
 
     def format(self):
         """Erase the whole region; the list is empty afterwards and its revision 0."""
-        self._forget()
+        self._clear()
         for sector in range(self._flash.sectors):
             self._erase(sector)
 
     def mount(self):
         """Read the headers; nothing is erased or programmed. An unformatted region is an empty list."""
-        self._forget()
-        newest = older = 0
+        self._clear()
+        revisions = []
+        head = self._head
         for sector in range(self._flash.sectors):
             kind = self._load_header(sector)
-            head = self._head
-            generation = _get(head, 12)
-            if kind == _TABLE:
-                logical = head[10] | head[11] << 8
-                # Two or three zeros: obsolete.
-                if logical < self._logicals and 0xE8 >> (head[22] & 7) & 1:
+            generation = _generation(head)
+            if kind == _REVISIONS:
+                revisions.append((generation, sector))
+                self._set_kind(sector, _USED)
+            elif kind == _TABLE:
+                # 0xE8: two or three of the obsolete triple are still ones.
+                if 0xE8 >> (head[22] & 7) & 1:
+                    logical = head[10] | head[11] << 8
                     overflow = _overflow_bits(head)
                     other = self._map[logical]
-                    if other == _NONE or generation > self._generation(other):
-                        if other != _NONE:
-                            self._set_kind(other, _DIRTY)
-                        self._map[logical] = sector
-                        self._overflow[logical] = overflow
-                        self._set_kind(sector, _USED)
-            elif kind == _REVISIONS:
-                self._set_kind(sector, _USED)
-                drop = sector
-                if generation > newest:
-                    drop, self._older, self._newest = self._older, self._newest, sector
-                    older, newest = newest, generation
-                elif generation > older:
-                    drop, self._older = self._older, sector
-                    older = generation
-                if drop != _NONE:
-                    self._set_kind(drop, _DIRTY)
-            elif kind == 0 and self._flash.clean_count(head) >= 0 and min(head[8:]) == 255:
+                    if other != _NONE:
+                        self._load_header(other)
+                        if generation < _generation(head):
+                            continue
+                        self._set_kind(other, _DIRTY)
+                    self._map[logical] = sector
+                    self._overflow[logical] = overflow
+                    self._set_kind(sector, _USED)
+            elif kind == 0 and self._flash.clean_count(head) >= 0:
                 self._set_kind(sector, _MARKED)
-        if self._newest != _NONE and not self._load_revision(self._newest) and self._older != _NONE:
-            free = self._free
-            self._load_revision(self._older)
-            self._free = free
+        revisions.sort()
+        for _, sector in revisions:
+            self._add_revisions(sector)
+            self._load_revision(sector)
 
-    def _forget(self):
+    def _clear(self):
         for logical in range(self._logicals):
             self._map[logical] = _NONE
             self._overflow[logical] = 0
         for i in range(len(self._kinds)):
             self._kinds[i] = 0
-        self._counts[:] = [self._flash.sectors, 0, 0, 0]
-        self._newest = self._older = _NONE  # sectors of revisions
+        self._counts = [self._flash.sectors, 0, 0, 0]
+        self._revisions = []  # the sector of revisions before, and the current one
         self._free = 0  # address of the next revision slot
-        self._cached = -1
+        self._cached = -1  # address of what is in _page
         self.office_epoch = self.revision = 0
 
     # --- revisions ---
 
     def set_revision(self, office_epoch, revision):
         """Program the revision that the list has now; call it after the last change of a delta."""
-        if not (0 <= office_epoch < 1 << 32 and 0 <= revision < 1 << 30):
-            raise ValueError("cards: office epoch must be below 2^32, revision below 2^30")
         if office_epoch == self.office_epoch:
             if revision == self.revision:
                 return
             if revision < self.revision:
                 raise ValueError("cards: revisions never go back, send a full list instead")
-        slot = bytearray(office_epoch.to_bytes(4, "little") + revision.to_bytes(4, "little"))
+        if revision >> 30 or office_epoch >> 32:
+            raise ValueError("cards: a revision must be below 2^30, an office epoch below 2^32")
+        slot = office_epoch.to_bytes(4, "little") + revision.to_bytes(4, "little")
         slot += _seal(b"menwei revision", slot)[:8]
-        if not self._add_revision(slot):
+        try:
+            done = self._next_revision(slot)
+        except OSError:
+            self.errors += 1
+            done = False
+        if not done:
             self._open_revisions(slot)
         self.office_epoch = office_epoch
         self.revision = revision
 
-    def _add_revision(self, slot):
+    def _next_revision(self, slot):
         """Use the next free slot of the current sector; False if there is none."""
-        while self._newest != _NONE and self._free >> 12 == self._newest:
+        while self._free & 4095:
             at = self._free
             self._free = at + 16
             self._flash.read(at, self._slot)
             if min(self._slot) == 255:
-                try:
-                    self._program(at, slot)
-                except OSError:
-                    self.errors += 1
-                    return False
+                self._program(at, slot)
                 return True
         return False
 
     def _open_revisions(self, slot):
         """Take a spare: slot first, header last, so that no cut leaves a current sector without a revision."""
-        generation = self._generation(self._newest) + 1 if self._newest != _NONE else 1
-        spare = self._spare()
+        generation = 1
+        if self._revisions:
+            self._load_header(self._revisions[-1])
+            generation = _generation(self._head) + 1
+        sector = self._spare()
         try:
-            self._program(spare << 12 | 32, slot)
-            self._write_header(spare, _REVISIONS, 0, generation)
+            self._program(sector << 12 | 32, slot)
+            self._write_header(sector, _REVISIONS, 0, generation, 0)
         except OSError:
-            self._set_kind(spare, _BAD)
+            self._set_kind(sector, _DIRTY)
             raise
-        # The sector before is kept until the next change, in case a bit flips in the only slot of the new one.
-        if self._older != _NONE:
-            self._set_kind(self._older, _DIRTY)
-        self._older = self._newest
-        self._newest = spare
-        self._free = spare << 12 | 48
+        self._add_revisions(sector)
+        self._free = sector << 12 | 48
+
+    def _add_revisions(self, sector):
+        """The one before stays until the next change, in case a bit flips in the only slot of the new one."""
+        self._revisions.append(sector)
+        if len(self._revisions) > 2:
+            self._set_kind(self._revisions.pop(0), _DIRTY)
 
     def _load_revision(self, sector):
-        """Take the last valid slot; False if there is none."""
-        self._free = 0
-        page = self._page
-        self._cached = -1
-        for at in range((sector << 12) + 3840, (sector << 12) - 1, -256):
-            self._flash.read(at, page)
-            for off in range(240, -1 if at & 4095 else 31, -16):
-                if min(self._view[off : off + 16]) == 255:
-                    continue
-                if not self._free:
-                    self._free = at + off + 16
-                if _seal(b"menwei revision", self._view[off : off + 8])[:8] == self._view[off + 8 : off + 16]:
-                    self.office_epoch = int.from_bytes(page[off : off + 4], "little")
-                    self.revision = _get(page, off + 4)
-                    return True
-        return False
+        """Take the last valid slot of a sector."""
+        slot = self._slot
+        low = first = sector << 12 | 32
+        high = sector + 1 << 12
+        while low < high:
+            at = low + high >> 1 & ~15
+            self._flash.read(at, slot)
+            if min(slot) == 255:
+                high = at
+            else:
+                low = at + 16
+        self._free = low
+        while low > first:
+            low -= 16
+            self._flash.read(low, slot)
+            if _seal(b"menwei revision", slot[:8])[:8] == slot[8:]:
+                self.office_epoch = int.from_bytes(slot[:4], "little")
+                self.revision = int.from_bytes(slot[4:8], "little")
+                return
 
     # --- headers ---
 
@@ -183,45 +182,25 @@ class Sectors:
         if min(head[8:22]) == 255:
             return 0
         self._flawed = False
-        if not self._sealed():
-            # A header stands for up to 254 cards, so one flipped bit is put right.
+        # A header stands for up to 254 cards, so one flipped bit is put right: each is tried in turn.
+        for bit in range(64, 177):
+            if _seal(b"menwei cards", head[8:18])[:4] == head[18:22]:
+                if head[9] != _FORMAT or head[16] | head[17] << 8 != self._logicals:
+                    return -1
+                return head[8] if head[10] | head[11] << 8 < self._logicals else -1
+            if self._flawed:
+                head[bit - 1 >> 3] ^= 1 << (bit - 1 & 7)
             self._flawed = True
-            for bit in range(64, 176):
-                head[bit >> 3] ^= 1 << (bit & 7)
-                if self._sealed():
-                    break
-                head[bit >> 3] ^= 1 << (bit & 7)
-            else:
-                return -1
-        if head[9] != _FORMAT or head[16] | head[17] << 8 != self._logicals:
-            return -1
-        return head[8]
+            head[bit >> 3] ^= 1 << (bit & 7)
+        return -1
 
-    def _sealed(self):
-        return _seal(b"menwei cards", self._head[8:18])[:4] == self._head[18:22]
-
-    def _generation(self, sector):
-        self._load_header(sector)
-        return _get(self._head, 12)
-
-    def _write_header(self, sector, kind, logical, generation, overflow=0):
+    def _write_header(self, sector, kind, logical, generation, overflow):
         """Make a sector count. Its overflow bits are programmed before: a torn header must not lose them."""
         if overflow:
-            self._write_overflow(sector, overflow)
-        head = bytearray(14)
-        head[0] = kind
-        head[1] = _FORMAT
-        head[2] = logical & 255
-        head[3] = logical >> 8
-        for i in range(4):
-            head[4 + i] = generation >> 8 * i & 255
-        head[8] = self._logicals & 255
-        head[9] = self._logicals >> 8
-        head[10:] = _seal(b"menwei cards", head[:10])[:4]
-        self._program(sector << 12 | 8, head)
-
-    def _write_overflow(self, sector, pages):
-        self._program(sector << 12 | 26, overflow_triples(pages))
+            self._program(sector << 12 | 26, overflow_triples(overflow))
+        head = bytes((kind, _FORMAT)) + logical.to_bytes(2, "little")
+        head += generation.to_bytes(4, "little") + self._logicals.to_bytes(2, "little")
+        self._program(sector << 12 | 8, head + _seal(b"menwei cards", head)[:4])
 
     # --- flash ---
 
@@ -233,7 +212,7 @@ class Sectors:
             self._cached = at
 
     def _program(self, at, buf):
-        """Program and read back: what is superseded goes only after its successor is really there. Uses _page."""
+        """Program and read back to _page: what is superseded goes only after its successor is really there."""
         self._cached = -1
         self._flash.program(at, buf)
         back = self._view[: len(buf)]
@@ -241,11 +220,10 @@ class Sectors:
         if back != buf:
             for i in range(len(buf)):
                 if back[i] & ~buf[i]:
-                    raise OSError(_EIO, "cards: the flash did not take a program, the sector may be worn out")
+                    raise OSError(_EIO, "cards: the flash did not take a program, it may be worn out")
 
     def _erase(self, sector):
         """Erase a free sector; False if the flash refuses."""
-        self._cached = -1
         self._flash.read(sector << 12, self._head)
         count = self._flash.clean_count(self._head)
         try:
@@ -258,21 +236,12 @@ class Sectors:
         self._set_kind(sector, _MARKED)
         return True
 
-    def _erase_one(self):
-        """Erase a dirty sector if there is one."""
-        if self._counts[_DIRTY]:
-            for sector in range(self._flash.sectors):
-                if self._kind(sector) == _DIRTY:
-                    self._erase(sector)
-                    return True
-        return False
-
     def _blank(self, sector):
         """Tell whether a marked sector is still as erased: a rewrite may have been cut before its header."""
-        self._cached = -1
         for at in range(sector << 12, sector + 1 << 12, 256):
-            self._flash.read(at, self._page)
-            if min(self._view if at & 4095 else self._view[8:]) != 255:
+            self._read_page(at)
+            if min(self._view[0 if at & 4095 else 8 :]) != 255:
+                self._set_kind(sector, _DIRTY)
                 return False
         return True
 
@@ -282,11 +251,10 @@ class Sectors:
             for _ in range(self._flash.sectors):
                 sector = self._turn = (self._turn + 1) % self._flash.sectors
                 if self._kind(sector) == wanted:
+                    self._cached = -1
                     if self._blank(sector) if wanted == _MARKED else self._erase(sector):
                         self._set_kind(sector, _USED)
                         return sector
-                    if wanted == _MARKED:
-                        self._set_kind(sector, _DIRTY)
         raise OSError(_EIO, "cards: no sector can be erased, replace the controller")
 
     def _kind(self, sector):
@@ -299,30 +267,27 @@ class Sectors:
         self._kinds[sector >> 2] ^= (old ^ kind) << (sector & 3) * 2
 
 
-def _get(buf, off):
-    """Four bytes of which we only write 30 bits."""
-    return buf[off] | buf[off + 1] << 8 | buf[off + 2] << 16 | (buf[off + 3] & 63) << 24
+def _generation(head):
+    return int.from_bytes(head[12:16], "little")
 
 
 def _overflow_bits(head):
     """One bit for each page; any cleared bit of a triple means that one must read on, which never hurts."""
+    triples = int.from_bytes(head[26:], "little")
     pages = 0
-    for bit in range(48):
-        if not head[26 + (bit >> 3)] >> (bit & 7) & 1:
-            pages |= 1 << bit // 3
+    for page in range(16):
+        pages |= (triples >> 3 * page & 7 != 7) << page
     return pages
 
 
 def overflow_triples(pages):
     """Return the six bytes of the header that say which pages are full."""
-    triples = bytearray(b"\xff" * 6)
-    for bit in range(48):
-        if pages >> bit // 3 & 1:
-            triples[bit >> 3] &= ~(1 << (bit & 7))
-    return triples
+    triples = 0
+    for page in range(16):
+        if not pages >> page & 1:
+            triples |= 7 << 3 * page
+    return triples.to_bytes(6, "little")
 
 
 def _seal(label, data):
-    hasher = sha256(label)
-    hasher.update(data)
-    return hasher.digest()
+    return sha256(label + data).digest()

@@ -1,7 +1,7 @@
 """The 16-byte entry of the cards region: fields, checks, state triples.
 
     buf = bytearray(16)
-    pack(buf, pseudonym, valid_from, valid_until, group, 0, CARD)
+    pack(buf, pseudonym, valid_from, valid_until, group)
     valid(buf, 0) and state(buf, 0) == LIVE
 
 Pure: no I/O, runs on MicroPython and on CPython. The bit table and what the checks promise: docs/flash-formats.md.
@@ -26,7 +26,6 @@ _CHECKED_BITS = const(106)
 _CRC_POLYNOMIAL = const(0x30)  # x^6 + x + 1, least significant bit first
 _CRC = b"\x00\x06\x0c\x0a\x18\x1e\x14\x12\x30\x36\x3c\x3a\x28\x2e\x24\x22"  # of each nibble
 _ONES = b"\0\1\1\2\1\2\2\3\1\2\2\3\2\3\3\4"
-_SETTLED = const(0x1FF)  # three triples of ones
 
 
 def majority(triples, count):
@@ -88,34 +87,24 @@ def valid(buf, off):
 
 def state(buf, off):
     """Return LIVE, SUSPENDED, REVOKED or DEAD of a valid entry, by majority."""
-    triples = buf[off + 14] >> 7 | buf[off + 15] << 1
-    if triples == _SETTLED:
-        return LIVE
-    bits = majority(triples, 3)
-    if not bits & 4:
-        return DEAD
-    if not bits & 2:
-        return REVOKED
-    return LIVE if bits & 1 else SUSPENDED
+    bits = majority(buf[off + 14] >> 7 | buf[off + 15] << 1, 3)
+    return DEAD if bits < 4 else REVOKED if bits < 6 else SUSPENDED if bits < 7 else LIVE
 
 
 def mark(buf, what):
     """Clear the triple of a state in a 16-byte entry."""
     if what == SUSPENDED:
-        buf[14] &= 0x7F
-    buf[15] &= (0xFF, 0xFC, 0xE3, 0x1F)[what]
+        buf[14] &= 127
+    buf[15] &= b"\xff\xfc\xe3\x1f"[what]
 
 
 def settle(buf):
-    """Make all triples of a 16-byte entry agree with their majority; True if one did not."""
-    old = bytes(buf)
+    """Make all triples of a 16-byte entry agree with their majority."""
     triples = spread(majority(buf[14] >> 7 | buf[15] << 1, 3), 3)
     buf[14] = buf[14] & 127 | (triples & 1) << 7
     buf[15] = triples >> 1
     if buf[13] & 3 == COUNTER:
-        for i in (6, 9):
-            put24(buf, i, spread(majority(get24(buf, i), 8), 8))
-    return old != buf
+        _put_uses(buf, uses(buf, 0))
 
 
 def get24(buf, off):
@@ -123,54 +112,45 @@ def get24(buf, off):
     return buf[off] | buf[off + 1] << 8 | buf[off + 2] << 16
 
 
-def put24(buf, off, value):
-    """Write three bytes."""
+def _put24(buf, off, value):
     buf[off] = value & 255
     buf[off + 1] = value >> 8 & 255
     buf[off + 2] = value >> 16
 
 
-def next_use(buf, off):
-    """Return the number of the first use that is left in a counter, 16 if none."""
-    for i in range(16):
-        at = off + 6 + (3 * i >> 3)
-        if 0xE8 >> ((buf[at] | buf[at + 1] << 8) >> (3 * i & 7) & 7) & 1:
-            return i
-    return 16
+def uses(buf, off):
+    """Return the uses that are left in a counter as bits, use 0 in bit 0."""
+    return majority(get24(buf, off + 6), 8) | majority(get24(buf, off + 9), 8) << 8
 
 
-def uses_left(buf, off):
-    """Return how many uses are left in a counter."""
-    left = 0
-    for i in (6, 9):
-        bits = majority(get24(buf, off + i), 8)
-        left += _ONES[bits & 15] + _ONES[bits >> 4]
-    return left
+def _put_uses(buf, bits):
+    _put24(buf, 6, spread(bits & 255, 8))
+    _put24(buf, 9, spread(bits >> 8, 8))
 
 
-def pack(buf, pseudonym, valid_from, valid_until, group, key_version, kind):
-    """Fill a 16-byte buffer with a live entry."""
-    if len(pseudonym) != 7:
-        raise ValueError("cards: a pseudonym has 7 bytes")
-    if not (0 <= valid_from <= NO_END and 0 <= valid_until <= NO_END):
-        raise ValueError("cards: validity must be minutes since 2020, below 2^24")
-    if not (0 <= group < 64 and 0 <= key_version < 4):
-        raise ValueError("cards: group must be 0 to 63, key version 0 to 3")
+def pack(buf, pseudonym, valid_from, valid_until, group, key_version=0, granted=0):
+    """Fill a 16-byte buffer with a live card; 0 granted uses mean no limit."""
+    if (
+        len(pseudonym) != 7
+        or not 0 <= valid_from <= NO_END
+        or not 0 <= valid_until <= NO_END
+        or not 0 <= group < 64
+        or not 0 <= key_version < 4
+        or not 0 <= granted <= 16
+    ):
+        raise ValueError("cards: 7 bytes, minutes below 2^24, group 0-63, key version 0-3, uses 0-16 are needed")
     buf[:6] = pseudonym[1:]
-    put24(buf, 6, valid_from)
-    put24(buf, 9, valid_until)
+    _put24(buf, 6, valid_from)
+    _put24(buf, 9, valid_until)
     buf[12] = group | key_version << 6
-    _seal(buf, kind)
+    _seal(buf, LIMITED if granted else CARD)
 
 
-def pack_counter(buf, pseudonym, uses):
+def pack_counter(buf, pseudonym, granted):
     """Fill a 16-byte buffer with the counter of a card with 1 to 16 uses."""
-    if not 1 <= uses <= 16:
-        raise ValueError("cards: uses must be 1 to 16, or 0 for no limit")
-    pack(buf, pseudonym, 0, 0, uses, 0, COUNTER)
-    bits = (1 << uses) - 1
-    put24(buf, 6, spread(bits & 255, 8))
-    put24(buf, 9, spread(bits >> 8, 8))
+    pack(buf, pseudonym, 0, 0, granted, 0, granted)
+    _seal(buf, COUNTER)
+    _put_uses(buf, (1 << granted) - 1)
 
 
 def _seal(buf, kind):
@@ -181,25 +161,20 @@ def _seal(buf, kind):
     buf[15] = 255
 
 
-def token(buf, state_number):
-    """Return the 8 bytes by which an entry in this state counts in the digests."""
-    return sha256(b"menwei entry" + bytes(buf[:13]) + bytes((buf[13] & 3, state_number))).digest()[:8]
+def token(buf, status):
+    """Return the number by which a 16-byte entry in this state counts in the digests."""
+    text = b"menwei entry" + bytes(buf[:13]) + bytes((buf[13] & 3, status))
+    return int.from_bytes(sha256(text).digest()[:8], "little")
 
 
 class Entry:
     """What the list says about one card; filled in place, allocated once."""
 
     def __init__(self):
-        self.clear()
-
-    def clear(self):
-        """Say nothing."""
-        self.state = REVOKED
-        self.valid_from = self.valid_until = self.group = self.key_version = self.uses_left = 0
-        self.limited = False
+        self.load(bytes(16), 0)
 
     def load(self, buf, off):
-        """Take the fields of a valid card; `uses_left` comes from its counter."""
+        """Take the fields of a valid card; its uses stand in its counter."""
         self.state = state(buf, off)
         self.valid_from = get24(buf, off + 6)
         self.valid_until = get24(buf, off + 9)

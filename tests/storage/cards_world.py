@@ -43,7 +43,8 @@ class World:
         if self.chip is None:
             self.chip = NorFlash(self.path, self.size)
         self.chip.power_on()
-        self.cards = Allowlist(Flash(Region(self.chip, 0, self.size)))
+        self.flash = Flash(Region(self.chip, 0, self.size))
+        self.cards = Allowlist(self.flash)
         self.cards.mount()
         return self.cards
 

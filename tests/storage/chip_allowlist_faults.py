@@ -49,6 +49,30 @@ class TestRevision(Case):
                 world.restore()
                 world.restart()
 
+    def test_a_flipped_bit_in_the_only_slot_of_a_new_sector(self):
+        world = self.world
+        world.settle()
+        for revision in range(1, 256):
+            world.cards.set_revision(9, revision)
+        world.settle()
+        world.snapshot()
+        slots = [at for at in range(0, world.size, SECTOR) if world.byte(at + 8) == 0x52]
+        self.assertEqual(len(slots), 2)
+        for slot in slots:
+            for bit in range(128):
+                world.restore(slot + 32 + (bit >> 3), 1 << (bit & 7))
+                self.assertTrue(world.restart().revision in (254, 255))
+
+    def test_a_flipped_bit_in_the_next_free_slot(self):
+        world = self.world
+        world.cards.set_revision(9, 1)
+        (sector,) = [at for at in range(0, world.size, SECTOR) if world.byte(at + 8) == 0x52]
+        world.write(sector + 48 + 9, b"\0")
+        world.cards.set_revision(9, 2)
+        self.assertEqual(world.restart().revision, 2)
+        world.cards.set_revision(9, 3)
+        self.assertEqual(world.restart().revision, 3)
+
 
 class TestErrors(Case):
     """The flash refuses an operation."""
@@ -125,16 +149,60 @@ class TestErrors(Case):
         self.assertEqual(world.differences(), [])
         self.assertEqual(world.cards.digest(), world.oracle.digests())
 
+    def test_flash_that_fails_in_the_middle_of_a_change(self):
+        world = self.world
+        names = [pseudonym() for _ in range(30)]
+        for name in names:
+            world.both(("put", name) + values())
+        for round_number in range(60):
+            world.restart()
+            world.settle()
+            change = change_of(world.oracle, names)
+            before = world.look(change[1])
+            digest = world.cards.digest()
+            good = world.flash.program, world.flash.erase
+            left = [round_number % 3]
+
+            def program(address, buf, good=good, left=left):
+                left[0] -= 1
+                if left[0] < 0:
+                    raise OSError(5)
+                good[0](address, buf)
+
+            def erase(sector):
+                raise OSError(5)
+
+            world.flash.program, world.flash.erase = program, erase
+            failed = False
+            try:
+                world.do(change)
+            except OSError:
+                failed = True
+            world.flash.program, world.flash.erase = good
+            found = world.look(change[1])
+            if not failed:
+                world.oracle.apply(change)
+            self.assertTrue(found == before or found == world.oracle.look(change[1]) or failed)
+            world.settle()
+            if failed and found == before:
+                self.assertEqual(world.cards.digest(), digest)
+            if failed and (change[0] != "use" or found == before):
+                world.do(change)
+            if failed:
+                world.oracle.apply(change)
+            self.assertEqual(world.differences(), [])
+            world.settle()
+            self.assertEqual(world.cards.digest(), world.oracle.digests())
+
     def test_a_program_that_silently_fails_is_seen(self):
         world = self.world
         name, other = pseudonym(), pseudonym()
         world.both(("put", name) + values(0))
         world.both(("put", other) + values(0))
-        flash = world.cards._flash
-        program = flash.program
-        flash.program = lambda address, buf: None
+        program = world.flash.program
+        world.flash.program = lambda address, buf: None
         self.raises_errno(5, world.do, ("put", name) + values(0))
-        flash.program = program
+        world.flash.program = program
         self.assertEqual(world.differences(), [])
 
 
@@ -169,7 +237,11 @@ class TestFlippedBits(Case):
             self.look_at(names)
             world.settle()
             missing += self.look_at(names)
-            repairs += world.cards.repairs
+            if world.cards.repairs:
+                repairs += 1
+                world.restart()
+                world.settle()
+                self.assertEqual(world.cards.repairs, 0)  # nothing is left that a second flip could tip over
             if number % 9 == 0:
                 change = change_of(world.oracle, names)
                 if change[0] != "use":
@@ -177,6 +249,59 @@ class TestFlippedBits(Case):
                     self.assertTrue(world.look(change[1]) is not None or change[0] == "forget")
         self.assertTrue(repairs > 20)
         self.assertTrue(missing > 20)
+
+    def test_a_superseded_sector_never_comes_back(self):
+        world = self.world
+        names = [pseudonym() for _ in range(20)]
+        for name in names:
+            world.both(("put", name) + values(0))
+        orders = set()
+        while len(orders) < 2:  # the new sector before the old one in flash, and behind it
+            tables = []
+            while len(tables) < 2:
+                world.both(("put", names[0]) + values(0))
+                tables = [at for at in range(0, world.size, SECTOR) if world.byte(at + 8) == 0x43]
+            world.both(("put", names[5]) + values(0))
+            world.both(("revoke", names[5]) + values(0))
+            newest = max(tables, key=lambda at: world.byte(at + 12))
+            old = sum(tables) - newest
+            orders.add(newest > old)
+            world.snapshot()
+            for _ in range(2):  # with the mark that it is superseded, and as if power had gone before that
+                world.restart()
+                world.settle()
+                self.assertEqual(world.differences(), [])
+                self.assertEqual([at for at in tables if world.byte(at + 8) == 0x43], [newest])
+                world.restore(old + 22, 7)
+            world.restore()
+            world.write(newest + 8, bytes(14))
+            self.assertFalse(world.restart().find(names[5]))
+            world.restore()
+            world.restart()
+            world.settle()
+
+    def test_a_flipped_state_bit_is_put_right(self):
+        world = self.world
+        names = [pseudonym() for _ in range(12)]
+        for name in names:
+            world.both(("put", name) + values(1))
+        for name in names[:6]:
+            world.both(("revoke", name) + values(0))
+        world.settle()
+        world.snapshot()
+        (table,) = [at for at in range(0, world.size, SECTOR) if world.byte(at + 8) == 0x43]
+        for at in range(table + 32, table + SECTOR, 16):
+            if world.byte(at) & world.byte(at + 1) & world.byte(at + 15) != 255:
+                bit = random.randrange(119, 128)
+                world.restore(at + (bit >> 3), 1 << (bit & 7))
+                world.restart()
+                world.settle()
+                self.assertEqual(world.cards.repairs, 1)
+                self.assertEqual(world.differences(), [])
+                world.restart()
+                world.settle()
+                self.assertEqual(world.cards.repairs, 0)
+                self.assertEqual(world.cards.digest(), world.oracle.digests())
 
     def look_at(self, names):
         world = self.world

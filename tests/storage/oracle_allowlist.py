@@ -23,9 +23,9 @@ class Oracle:
         card = self.cards.get(pseudonym)
         if operation == "put":
             _, _, valid_from, valid_until, group, key_version, uses = change
-            wanted = [LIVE, valid_from, valid_until, group, key_version, uses]
-            if card is None or card[:6] != wanted:
-                self.cards[pseudonym] = wanted + [uses]
+            wanted = [LIVE, valid_from, valid_until, group, key_version, uses, uses]
+            if card is None or card[:6] != wanted[:6]:
+                self.cards[pseudonym] = wanted
         elif operation in ("suspend", "revoke"):
             state = SUSPENDED if operation == "suspend" else REVOKED
             if card is None:
