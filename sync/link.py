@@ -109,7 +109,7 @@ class Link:
             ValueError: TLS is wanted and there are no certificates; the door goes on without a link, not without TLS.
         """
         if self._bare:
-            raise ValueError("tls: the link was given no certificates")
+            raise ValueError("tls: the link has no certificates")
         wifi = self._wifi
         host = self._host
         if wifi:
@@ -141,10 +141,10 @@ class Link:
         host = self._host
         journal = self._journal
         allowlist = self._allowlist
-        now_s = host.monotonic_s()
         self.connected = self._client.ready
         if not self.connected:
             return
+        now_s = host.monotonic_s()
         try:
             while results:
                 if not self._publish(b"cmd/result", results[0], False):
@@ -203,16 +203,15 @@ class Link:
 
     async def _on_message(self, number, payload, retained):
         journal = self._journal
-        result = messages.RETAINED
+        result = messages.DONE
         try:
             if number == _COMMAND:
                 result = self._command(payload, retained)
             elif retained:
-                pass
+                result = messages.RETAINED
             elif number == _LIST:
                 result = await self._change_list(payload)
             elif journal.ack(*messages.parse_ack(self._purpose(b"event-ack"), payload)):
-                result = messages.DONE
                 flights = self._flights
                 while flights and flights[0] <= journal.acked:
                     del flights[0]
@@ -225,7 +224,6 @@ class Link:
         except messages.Refused as error:
             result = error.result
         except (OSError, ValueError) as error:
-            result = messages.DONE
             self.failed += 1
             self.last_error = error
         if result:

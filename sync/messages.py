@@ -78,14 +78,14 @@ def verify(key, data, end):
 def expect(data, length, least=0):
     """Refuse `data` unless it has `length` bytes, at least `least`, and version 1."""
     if len(data) != length or length < least or data[0] != 1:
-        raise Refused("length or version is wrong")
+        raise Refused("wrong length or version")
 
 
 def numbers(data, layout, offset):
     """Unpack numbers, each of which must stay below 2^30: a small integer on a 32-bit MicroPython."""
     values = unpack_from(layout, data, offset)
     if max(values) >= _LIMIT:
-        raise Refused("a number lies beyond 2^30")
+        raise Refused("a number beyond 2^30")
     return values
 
 
@@ -139,7 +139,7 @@ def parse_delta(key, data):
         for at in range(_DELTA_HEADER, end, _CHANGE):
             bad |= not PUT <= data[at] <= FORGET or data[at + 14] > _MAX_GROUP or data[at + 15] >> 2 > _MAX_USES
     if bad:
-        raise Refused("the delta is malformed")
+        raise Refused("bad list delta")
     return delta
 
 
@@ -163,8 +163,8 @@ def parse_command(key, approve_key, data):
     expect(data, _COMMAND)
     verify(key, data, 56)
     command = Command()
-    command._data = bytes(data)
-    command.nonce = command._data[4:20]
+    data = command._data = bytes(data)
+    command.nonce = data[4:20]
     (
         command.operation,
         command.reason,

@@ -151,13 +151,13 @@ class Mqtt:
         """
         slot = self._next
         buf = slot[_BUFFER]
-        topic_end = 5 + buf[4]
-        end = topic_end + 2 + length
+        start = 7 + buf[4]
+        end = start + length
         if end > len(buf):
-            raise ValueError("the payload does not fit")
+            raise ValueError("too long")
         packet_id = self._since.index(_NOTHING, _FIRST_ID)
         self._since[packet_id] = _QUEUED
-        slot[_ID] = buf[topic_end + 1] = packet_id
+        slot[_ID] = buf[start - 1] = packet_id
         remaining = end - 3
         start = 1
         if remaining > 127:
@@ -177,7 +177,6 @@ class Mqtt:
                 self._pending.remove(slot)
                 slot[_ID] = 0
                 break
-        self.wake.set()
 
     # One connection
 
@@ -302,9 +301,6 @@ class Mqtt:
                         self.strays += 1
                 if by_id:
                     self._controls.append(puback)
-                    self.wake.set()
-                while len(self._controls) > _MOST_CONTROLS:
-                    await asyncio.sleep_ms(self._tick_ms)
             elif head == _PUBACK and length == 2:
                 packet_id = rx[0] << 8 | rx[1]
                 if _FIRST_ID <= packet_id < len(since) and since[packet_id] > 0:
@@ -318,12 +314,14 @@ class Mqtt:
                 self._dialer.worked()
                 self._greeted = True
                 self._controls.append(self._subscribe)
-                self.wake.set()
             elif head == _SUBACK and length == 2 + len(self._topics) and self._greeted:
                 if max(rx[2:length]) > 1:
-                    raise OSError(_EACCES, "the broker refuses a subscription")
+                    raise OSError(_EACCES, "a subscription is refused")
                 since[_STAGE] = _NOTHING
                 self.ready = True
-                self.wake.set()
             else:
                 _broken()
+            self.wake.set()
+            # Acknowledgements must not pile up behind a wire that is full.
+            while len(self._controls) > _MOST_CONTROLS:
+                await asyncio.sleep_ms(self._tick_ms)

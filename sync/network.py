@@ -34,10 +34,9 @@ class Backoff:
 
     def __init__(self, first_ms=4000, most_ms=60000, getrandbits=random.getrandbits):
         """Take the mean of the first and of the longest delay (at most an hour), and a source of random bits."""
-        self._first_ms = first_ms
+        self._mean_ms = self._first_ms = first_ms
         self._most_ms = most_ms
         self._getrandbits = getrandbits
-        self._mean_ms = first_ms
 
     def reset(self):
         """Begin again with the first delay."""
@@ -106,7 +105,7 @@ class Wifi:
                 self._backoff.reset()
             else:
                 self.failures += 1
-                if self.failures % _RESTART_AFTER == 0:
+                if not self.failures % _RESTART_AFTER:
                     wlan.active(False)
                     await sleep_ms(_RADIO_OFF_MS)
                 pause_ms = self._backoff.next_ms()
