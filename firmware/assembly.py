@@ -31,6 +31,7 @@ from storage.keys import Keys
 from storage.settings import Settings
 from sync.link import Link
 
+_ENOENT = 2
 _WATCHDOG_MS = 20_000
 # After a reset that the RTC survived, its oscillator has run freely for some seconds at most.
 _RESUME_ERROR_S = 5
@@ -67,6 +68,21 @@ def _clock(journal, settings, uptime):
     return clock
 
 
+def _provision(keys, store, journal, allowlist):
+    """Take what the installer left; return None, or why not: a bad file must not keep a door from starting."""
+    try:
+        os.stat(board.ROOT + "/provision.json")
+    except OSError:
+        return None
+    from firmware import provision
+
+    try:
+        provision.apply(board.ROOT, keys, store, journal, allowlist)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        return error
+    return None
+
+
 def build():
     """Return a Service for this board."""
     # Locked before anything else; docs/architecture.md, "The way out is hardware".
@@ -78,23 +94,25 @@ def build():
     store = Settings(board.ROOT)
     journal = parts.journal = Journal(_partition("journal"))
     allowlist = parts.allowlist = Allowlist(_partition("cards"))
-    try:
-        os.stat(board.ROOT + "/provision.json")
-    except OSError:
-        pass
-    else:
-        from firmware import provision
-
-        provision.apply(board.ROOT, keys, store, journal, allowlist)
+    refusal = _provision(keys, store, journal, allowlist)
     keys.load()
     settings = parts.settings = store.load(config.DEFAULTS, config.validate)
-    journal.mount()
+    try:
+        journal.mount()
+    except OSError as error:
+        if error.errno != _ENOENT:
+            raise
+        # A board that was never provisioned: it records for whoever provisions it, under a key that nobody knows.
+        journal.format(os.urandom(4), os.urandom(16))
+        journal.mount()
     allowlist.mount()
     uptime = parts.uptime = Uptime()
     clock = parts.clock = _clock(journal, settings, uptime)
     log = parts.log = Log(sys.stdout.write, clock, uptime)
     door = parts.door = Door(settings["held_warn_s"], settings["held_alarm_s"], settings["forced_alarm"])
-    parts.passage = Passage(keys.purpose(b"pseudonym"), allowlist, journal, clock, door, lock, settings)
+    # Without its key a door knows nobody: pseudonyms under a random key match no entry and tell nobody anything.
+    key = os.urandom(32) if keys.lost else keys.purpose(b"pseudonym")
+    parts.passage = Passage(key, allowlist, journal, clock, door, lock, settings)
     outputs = [machine.Pin(number, machine.Pin.OUT, value=0) for number in board.PINS_SIGNALS]
     parts.player = Player(*outputs)
     spi = machine.SPI(
@@ -111,11 +129,15 @@ def build():
     )
     parts.reader = Iso14443a(chip, board.READER_POLL_MS)
     parts.contacts = _contacts()
+    parts.keys_lost = keys.lost
     parts.watchdog = machine.WDT(timeout=_WATCHDOG_MS)
     service = Service(parts)
     if settings["host"] and not keys.lost:
         service.link = Link(settings, keys, journal, allowlist, service)
+    if refusal:
+        log.error("boot", "provision.json is refused, nothing of it was taken", error=refusal)
     if keys.lost:
-        log.error("keys", "lost: provision this door again; exit and fire work")
+        log.error("keys", "lost: provision this door again; exit, key switch and fire work")
+    if store.damaged:
+        log.error("boot", "settings damaged", copies=store.damaged, source=store.source)
     return service
-

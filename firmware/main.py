@@ -1,7 +1,7 @@
 """Start a door and let it serve.
 
-    import firmware.main
-    firmware.main.run()
+import firmware.main
+firmware.main.run()
 """
 
 import asyncio

@@ -7,6 +7,7 @@ Decisions are made elsewhere (access, door, clock); this module carries them out
 """
 
 import asyncio
+import sys
 import time
 
 from micropython import const
@@ -20,6 +21,7 @@ from sync import messages
 _POLL_CONTACTS_MS = const(20)
 _HOUSEKEEPING_MS = const(100)
 _READER_RETRY_MS = const(1000)
+_RESTART_MS = const(1000)
 _QUIET_S = const(10)  # no erase, handshake or name resolution so soon after a tap, an exit or an open door
 _STUCK_S = const(8)
 _CLOCK_STEP_S = const(5)  # smaller corrections of a synchronised clock are not worth a record
@@ -48,7 +50,7 @@ class Service:
 
         Args:
             parts: object with reader, passage, door, lock, player, journal, allowlist, clock, uptime, settings, log,
-                watchdog, reset_cause, contacts; contacts is a dict of names to
+                watchdog, reset_cause, keys_lost, contacts; contacts is a dict of names to
                 drivers.contacts.Contact: leaf, exit, fire, key, intercom, tamper (those that are fitted).
         """
         self._reader = parts.reader
@@ -64,6 +66,7 @@ class Service:
         self._log = parts.log
         self._watchdog = parts.watchdog
         self._reset_cause = parts.reset_cause
+        self._keys_lost = parts.keys_lost
         self._contacts = parts.contacts
         self._open_ms = parts.settings["open_s"] * 1000
         self._last_ms = self._step_ms = time.ticks_ms()
@@ -80,14 +83,27 @@ class Service:
         leaf = self._contacts["leaf"]
         leaf.poll(time.ticks_ms())
         self._door.start(leaf.active)
-        tasks = [self._read_cards(), self._watch_door(), self._player.run()]
+        if self._keys_lost:
+            self._alarm_on(record.ALARM_KEYS_LOST)
+        tasks = [self._watch_door, self._read_cards, self._player.run]
         if self.link:
-            tasks.append(self.link.run())
+            tasks.append(self.link.run)
         for task in tasks:
-            asyncio.create_task(task)
+            asyncio.create_task(self._keep(task))
         while True:
             await asyncio.sleep_ms(_HOUSEKEEPING_MS)
             self._keep_house()
+
+    async def _keep(self, task):
+        """Run a task, and again when it fails: a fault in one must not take the others along, nor leave a lock open."""
+        while True:
+            try:
+                await task()
+            except Exception as error:
+                self._lock.secure()  # the door task releases it again within 20 ms, if that is still right
+                self._log.error("task", "failed", error=repr(error))
+                sys.print_exception(error)
+            await asyncio.sleep_ms(_RESTART_MS)
 
     # The card.
 

@@ -1,5 +1,6 @@
 """The service with everything around it faked: what it records, in which order, and what it does when that fails."""
 
+import asyncio
 import time
 from unittest import TestCase
 
@@ -120,6 +121,7 @@ class Doors(TestCase):
         parts.settings = {"open_s": 5}
         parts.log = Log()
         parts.reset_cause = 1
+        parts.keys_lost = False
         parts.contacts = self.contacts = {
             name: Contact(name == "leaf") for name in ("leaf", "exit", "fire", "key", "intercom", "tamper")
         }
@@ -209,6 +211,25 @@ class Doors(TestCase):
         command.operation = 77
         self.assertEqual(self.service.command(command), messages.UNKNOWN_OPERATION)
         self.assertEqual(self.taken(), [])
+
+    def test_a_task_that_fails_is_started_again_with_the_lock_secured(self):
+        runs = []
+
+        async def task():
+            runs.append(self.lock.released)
+            if len(runs) == 1:
+                self.lock.release()
+                raise RuntimeError("broken")
+            await asyncio.sleep(10)
+
+        async def watch():
+            keeper = asyncio.create_task(self.service._keep(task))
+            await asyncio.sleep_ms(1300)
+            keeper.cancel()
+
+        asyncio.run(watch())
+        self.assertEqual(runs, [False, False])
+        self.assertEqual(self.service._log.lines, [("task", "failed")])
 
     def test_nobody_at_the_door_is_quiet(self):
         self.assertTrue(self.service.quiet())
