@@ -79,20 +79,18 @@ class Service:
         """Serve the door for ever."""
         self._tick()
         self.note(record.BOOT, self._reset_cause)
-        self._log.info("boot", "in service", version=VERSION, boot=self._journal.boot, cards=self._allowlist.revision)
+        self._log.info("boot", "in service", version=VERSION, boot=self._journal.boot, list=self._allowlist.revision)
         leaf = self._contacts["leaf"]
         leaf.poll(time.ticks_ms())
         self._door.start(leaf.active)
         if self._keys_lost:
             self._alarm_on(record.ALARM_KEYS_LOST)
-        tasks = [self._watch_door, self._read_cards, self._player.run]
+        tasks = [self._read_cards, self._player.run, self._keep_house]
         if self.link:
             tasks.append(self.link.run)
         for task in tasks:
             asyncio.create_task(self._keep(task))
-        while True:
-            await asyncio.sleep_ms(_HOUSEKEEPING_MS)
-            self._keep_house()
+        await self._keep(self._watch_door)
 
     async def _keep(self, task):
         """Run a task, and again when it fails: a fault in one must not take the others along, nor leave a lock open."""
@@ -171,7 +169,8 @@ class Service:
         if tamper:
             (self._alarm_on if tamper.active else self._alarm_off)(record.ALARM_TAMPER)
         door.contact(self._contacts["leaf"].active)
-        if door.state != doors.SECURED:
+        # A door that stands open for long is nobody passing: its alarm must get through to upstream.
+        if door.state == doors.UNLOCKED or (door.state == doors.OPEN and not door.warning):
             self._active_s = self._uptime.seconds
         door.advance(elapsed_ms)
         if door.relay != self._lock.released:
@@ -192,6 +191,7 @@ class Service:
         return pressed
 
     def _record_events(self):
+        self._active_s = self._uptime.seconds
         events = self._door.events
         while events:
             kind, reason, detail = events.pop(0)
@@ -254,14 +254,16 @@ class Service:
         """True if nobody was at the door for 10 s: only then may anything start that stalls the processor."""
         return self._uptime.seconds - self._active_s >= _QUIET_S
 
-    def _keep_house(self):
+    async def _keep_house(self):
         """Feed the watchdog while reader and door make progress; look after flash while nobody is at the door."""
-        now_s = self._uptime.seconds
-        if now_s - self._reader_s < _STUCK_S and now_s - self._door_s < _STUCK_S:
-            self._watchdog.feed()
-        self._passage.prepare()
-        if self.quiet() and not self._journal.idle():
-            self._allowlist.idle(self._clock.earliest_min)
+        while True:
+            await asyncio.sleep_ms(_HOUSEKEEPING_MS)
+            now_s = self._uptime.seconds
+            if now_s - self._reader_s < _STUCK_S and now_s - self._door_s < _STUCK_S:
+                self._watchdog.feed()
+            self._passage.prepare()
+            if self.quiet() and not self._journal.idle():
+                self._allowlist.idle(self._clock.earliest_min)
 
     # The host of the link.
 

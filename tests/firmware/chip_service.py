@@ -237,6 +237,21 @@ class Doors(TestCase):
         self.step()
         self.assertFalse(self.service.may_connect())
 
+    def test_a_door_held_open_is_quiet_enough_to_tell_upstream(self):
+        """Otherwise its alarm would wait for a link that waits for the door."""
+        self.contacts["exit"].pressed = True
+        self.step()
+        self.contacts["leaf"].active = False
+        for _ in range(29):
+            self.step(1000)
+            self.service._uptime.advance(1000)
+            self.assertFalse(self.service.may_connect())
+        for _ in range(60):
+            self.step(1000)
+            self.service._uptime.advance(1000)
+        self.assertEqual(self.service.state()["alarms"], [record.ALARM_HELD_OPEN])
+        self.assertTrue(self.service.may_connect())
+
     def test_the_state_tells_lock_door_and_clock(self):
         state = self.service.state()
         self.assertEqual((state["door"], state["lock"], state["clock"]), ("secured", "locked", "floor"))
