@@ -73,6 +73,14 @@ def count(owner, name):
     setattr(owner, name, counted)
 
 
+class Watchdog:
+    """Nobody serves this door, so nobody would feed a real one."""
+
+    def __init__(self, timeout=0):
+        pass
+
+
+machine.WDT = Watchdog
 count(machine.SPI, "write")
 count(machine.SPI, "write_readinto")
 count(machine.Pin, "__call__")
