@@ -85,8 +85,8 @@ def parse_state(key, data):
     if data == WILL:
         return {"v": 1, "online": 0}
     end = len(data) - 2 * _MAC - 1
-    if end < 2 or data[end] != 10:
-        raise Refused("the state has no MAC")
+    if end < 2 or data[end] != 10 or data[end:] != data[end:].lower():  # one message, one form
+        raise Refused("the state has no MAC in lower-case hex digits")
     try:
         # fromhex also takes blanks: what it returns may be short, and `verify` refuses that.
         verify(key, data[:end] + bytes.fromhex(data[end + 1 :].decode()), end)
