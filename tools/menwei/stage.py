@@ -252,8 +252,8 @@ def minutes(moment: datetime | None, default: int) -> int:
 
 
 def region(label: str) -> tuple[int, int]:
-    """Offset and size of a flash region of the simulated board, read from its `board.py` without running it."""
-    tree = ast.parse((ROOT / "boards" / "sim" / "board.py").read_text())
+    """Offset and size of a flash region of the board that is simulated, read from its `board.py` without running it."""
+    tree = ast.parse((ROOT / "boards" / "esp32_wroom_4mb" / "board.py").read_text())
     for node in tree.body:
         if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["FLASH"]:
             for entry in node.value.elts:
@@ -262,4 +262,4 @@ def region(label: str) -> tuple[int, int]:
                 )
                 if name == label:
                     return offset, size
-    raise ValueError(f"boards/sim/board.py names no flash region {label!r}")
+    raise ValueError(f"boards/esp32_wroom_4mb/board.py names no flash region {label!r}")

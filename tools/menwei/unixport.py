@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from menwei.build import OUT, ROOT
+from menwei.build import DOOR, ROOT
 
 # More than a plain ESP32 has, 96wK: the simulated board takes what is left over before the firmware starts
 # (docs/simulator.md).
@@ -22,6 +22,6 @@ def command(module: str, *words: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Environment variables for such a process."""
-    path = (OUT, OUT / "boards" / "sim", ROOT / "build" / "lib", ".frozen")
+    """Environment variables for such a process: it finds the modules as a door carries them."""
+    path = (DOOR, DOOR / "boards" / "sim", ROOT / "build" / "lib", ".frozen")
     return {**os.environ, "MICROPYPATH": ":".join(str(entry) for entry in path)}
