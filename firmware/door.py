@@ -50,6 +50,8 @@ class Door:
         self._held_alarm_s = held_alarm_s
         self._forced_alarm = forced_alarm
         self._releasing = False  # within the opening time; `relay` is that or fire
+        self._released_by = record.CAUSE_NONE
+        self._awaited = False  # a passage for which the leaf has not moved yet
         self._left_ms = 0  # of the opening time, then of the grace after it
         self._open_s = 0
         self._open_ms = 0
@@ -73,13 +75,15 @@ class Door:
     def release(self, cause, open_ms):
         """Let the lock go for `open_ms` because of `cause`.
 
-        The card path: allocates nothing while the leaf is closed.
+        It does so whatever the contact says: a contact that is stuck open must lock nobody out. The card path: allocates
+        nothing while the leaf is closed.
         """
-        if self.state < OPEN:
+        self._left_ms = open_ms
+        self._releasing = self.relay = True
+        self._released_by = cause
+        self._awaited = self.state < OPEN
+        if self._awaited:
             self.state = UNLOCKED
-            self.cause = cause
-            self._left_ms = open_ms
-            self._releasing = self.relay = True
             return
         # Somebody entitled passes through the open door: the time it may stand open starts anew.
         if self.state == OPEN and not self.warning:
@@ -110,18 +114,24 @@ class Door:
 
     def advance(self, elapsed_ms):
         """Let time pass; return the milliseconds after which it wants to be called again, or -1."""
-        if self.state == UNLOCKED:
+        if self._releasing:
             self._left_ms -= elapsed_ms
-            if self._left_ms <= 0 and self._releasing:
-                self._relock()
-                self._left_ms += _GRACE_MS
+            if self._left_ms > 0:
+                if self.state >= OPEN:
+                    self._stand_open(elapsed_ms)
+                return self._left_ms
+            self._relock()
+            self._left_ms += _GRACE_MS
+        elif self.state == UNLOCKED:
+            self._left_ms -= elapsed_ms
+        if self.state >= OPEN:
+            return self._stand_open(elapsed_ms)
+        if self.state == UNLOCKED:
             if self._left_ms > 0:
                 return self._left_ms
-            self.events.append((record.NOT_PASSED, self.cause, 0))
+            if self._awaited:
+                self.events.append((record.NOT_PASSED, self._released_by, 0))
             self.state = SECURED
-            self.cause = record.CAUSE_NONE
-        elif self.state >= OPEN:
-            return self._stand_open(elapsed_ms)
         return _NEVER
 
     def _relock(self):
@@ -133,11 +143,14 @@ class Door:
             self.events.append((record.PASSED, cause, 0))
 
     def _opened(self):
+        self.cause = self._released_by if self.state == UNLOCKED else record.CAUSE_NONE
         if self.fire:
             self.cause = record.CAUSE_FIRE
         self._relock()
         self._open_s = self._open_ms = self._since_s = self._alarm_s = 0
-        self._passed(self.cause)
+        if self._awaited:
+            self._passed(self.cause)
+            self._awaited = False
         self.events.append((record.OPENED, self.cause, 0))
         if self.cause != record.CAUSE_NONE:
             self.state = OPEN
@@ -151,7 +164,8 @@ class Door:
         if alarm:
             self.events.append((record.ALARM_ENDED, alarm, self._open_s - self._alarm_s))
         self.events.append((record.CLOSED, self.cause, self._open_s))
-        self.state = SECURED
+        # Released while the leaf fell shut: the rest of the time is still theirs.
+        self.state = UNLOCKED if self._releasing else SECURED
         self.warning = False
         self.cause = record.CAUSE_NONE
 
