@@ -126,8 +126,16 @@ class Journal(Ring):
         return self.head
 
     def _note_time(self, buf, at):
-        if buf[at + record.TIME + 3] >> 6 == record.SYNCHRONISED:
-            self.last_time_s = max(self.last_time_s, get30(buf, at + record.TIME))
+        # What this record says for certain: it is not earlier. Of all records the second latest counts, because a
+        # flipped bit in one of them must not carry the floor beyond the cards of the residents.
+        earliest_s = get30(buf, at + record.TIME)
+        if buf[at + record.TIME + 3] >> 6 != record.FLOOR:
+            earliest_s -= 1 << buf[at + record.UNCERTAINTY] % 31
+        if earliest_s > self._latest_s:
+            self.last_time_s = self._latest_s
+            self._latest_s = earliest_s
+        elif earliest_s > self.last_time_s:
+            self.last_time_s = earliest_s
 
     def _program(self, slots):
         """One program: a record of so many slots, behind a key slot and a sector header where they are due."""

@@ -32,7 +32,7 @@ def _reset(journal):
     journal.acked = 0
     journal.boot = 0
     journal.last_in_batch = 0
-    journal.last_time_s = 0  # latest time of a synchronised record in the newest sectors
+    journal.last_time_s = journal._latest_s = 0  # it is not earlier, the newest records say
     journal.torn = 0  # slots at the end that an interrupted program or a damaged bit made worthless
     journal.failures = 0  # programs and erases that failed
     journal.key_lost = False  # the key slot was damaged: records are sealed with a key that nobody knows
@@ -219,7 +219,7 @@ def _replay(journal, sector, turn):
                 suspect = None
                 good = slot + 1
         elif held == record.SINGLE or second:
-            suspect = (slot, bytes(chain), turn, journal.boot, journal.last_time_s)
+            suspect = (slot, bytes(chain), turn, journal.boot, journal.last_time_s, journal._latest_s)
             turn = record.turned(turn, page, offset)
             chain[:] = page[offset + record.MAC : offset + 32]
             journal.boot = page[offset + record.BOOT_NUMBER] | page[offset + record.BOOT_NUMBER + 1] << 8
@@ -236,7 +236,7 @@ def _replay(journal, sector, turn):
 def _settle(journal, turn, good, suspect):
     """Judge the last record, zero what was cut short behind it, bring the key up to its generation."""
     if suspect and not _is_genuine(journal, turn, suspect):
-        good, chain, turn, journal.boot, journal.last_time_s = suspect
+        good, chain, turn, journal.boot, journal.last_time_s, journal._latest_s = suspect
         journal.chain[:] = chain
         journal.head -= 1
         journal._made -= 1
