@@ -185,12 +185,11 @@ class TestPowerCuts(Case):
             change = ("put", random.choice(names)) + values(0)
             world.both(change)
             world.snapshot()
-            world.settle(2000000)
+            world.settle()
             if world.chip.erases != erases:
                 break
         world.restore()
         world.restart()
-        # Some tombstones go with the time given, so ask without it.
         self.cut_everywhere(None, hows=("random", "half", "preprogram", "all"), seeds=1)
 
     def test_revision(self):
