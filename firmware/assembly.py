@@ -83,6 +83,21 @@ def _provision(keys, store, journal, allowlist):
     return None
 
 
+def _mounted(journal):
+    """Return the journal, or what stands for it when its flash cannot be read: residents must get in all the same."""
+    try:
+        journal.mount()
+    except OSError as error:
+        if error.errno != _ENOENT:
+            from firmware.nojournal import NoJournal
+
+            return NoJournal(error)
+        # A board that was never provisioned: it records for whoever provisions it, under a key that nobody knows.
+        journal.format(os.urandom(4), os.urandom(16))
+        journal.mount()
+    return journal
+
+
 def build():
     """Return a Service for this board."""
     # Locked before anything else; docs/architecture.md, "The way out is hardware".
@@ -97,14 +112,9 @@ def build():
     refusal = _provision(keys, store, journal, allowlist)
     keys.load()
     settings = parts.settings = store.load(config.DEFAULTS, config.validate)
-    try:
-        journal.mount()
-    except OSError as error:
-        if error.errno != _ENOENT:
-            raise
-        # A board that was never provisioned: it records for whoever provisions it, under a key that nobody knows.
-        journal.format(os.urandom(4), os.urandom(16))
-        journal.mount()
+    # From here on a start that does not get through is tried again. Provisioning erases for longer than this.
+    parts.watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+    journal = parts.journal = _mounted(journal)
     allowlist.mount()
     uptime = parts.uptime = Uptime()
     clock = parts.clock = _clock(journal, settings, uptime)
@@ -130,7 +140,6 @@ def build():
     parts.reader = Iso14443a(chip, board.READER_POLL_MS)
     parts.contacts = _contacts()
     parts.keys_lost = keys.lost
-    parts.watchdog = machine.WDT(timeout=_WATCHDOG_MS)
     service = Service(parts)
     if settings["host"] and not keys.lost:
         service.link = Link(settings, keys, journal, allowlist, service)
@@ -138,6 +147,8 @@ def build():
         log.error("boot", "provision.json is refused, nothing of it was taken", error=refusal)
     if keys.lost:
         log.error("keys", "lost: provision this door again; exit, key switch and fire work")
+    if journal.failures:
+        log.error("journal", "flash fails", count=journal.failures)
     if store.damaged:
         log.error("boot", "settings damaged", copies=store.damaged, source=store.source)
     return service

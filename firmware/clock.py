@@ -87,16 +87,21 @@ class Clock:
             exponent += 1
         self.uncertainty = exponent
 
-    def synchronise(self, time_s, uptime_s):
-        """Take authenticated time; return the step in seconds, or None if it is refused.
+    def step_to(self, time_s, uptime_s):
+        """Return the step in seconds that taking this time would mean, or None if it must be refused.
 
         Time before the floor is refused: the floor never goes down by a message.
         """
         if time_s < self.floor_s or time_s >= _FOREVER_S:
             return None
-        step_s = time_s - (self._offset_s + uptime_s)
-        self.floor_s = time_s
-        self._set(time_s, uptime_s, _TRANSIT_S, True)
+        return time_s - (self._offset_s + uptime_s)
+
+    def synchronise(self, time_s, uptime_s):
+        """Take authenticated time; return the step in seconds, or None if it is refused."""
+        step_s = self.step_to(time_s, uptime_s)
+        if step_s is not None:
+            self.floor_s = time_s
+            self._set(time_s, uptime_s, _TRANSIT_S, True)
         return step_s
 
     def resume(self, time_s, uptime_s, error_s):

@@ -75,7 +75,7 @@ class Door:
     def release(self, cause, open_ms):
         """Let the lock go for `open_ms` because of `cause`.
 
-        It does so whatever the contact says: a contact that is stuck open must lock nobody out. The card path: allocates
+        It does so whatever the contact says: one that is stuck open must lock nobody out. The card path: allocates
         nothing while the leaf is closed.
         """
         self._left_ms = open_ms

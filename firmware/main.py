@@ -7,6 +7,9 @@ firmware.main.run()
 import asyncio
 import gc
 import sys
+import time
+
+import machine
 
 # Needed at start only: what they leave is in the objects they made. A stock ESP32 keeps loaded code in the heap.
 _ONCE = (
@@ -16,6 +19,9 @@ _ONCE = (
     "storage.recovery",
     "storage.settings",
 )
+
+
+_SHOW_MS = 10_000  # long enough to read on the serial port, short enough for who waits at the door
 
 
 def drop(names):
@@ -37,5 +43,10 @@ def build():
 
 
 def run():
-    """Serve for ever."""
-    asyncio.run(build().run())
+    """Serve for ever; what fails before that is shown, and the chip starts again."""
+    try:
+        asyncio.run(build().run())
+    except Exception as error:
+        sys.print_exception(error)
+        time.sleep_ms(_SHOW_MS)
+    machine.reset()

@@ -64,15 +64,17 @@ class Passage:
             if reason == record.CANCELLED:
                 self._record(record.ALARM, record.ALARM_CANCELLED_CARD, group)
             return reason
+        recorded = self._record(record.GRANTED, reason, group)
+        if not recorded and (entry.limited or group not in self._residents):
+            return record.NOT_RECORDED
         if entry.limited:
-            # Counted before the record: a power cut between them may cost the visitor a use, never give one.
+            # After the record: a power cut between them leaves a grant that let nobody in, never one use too many.
             try:
                 self._allowlist.use(pseudonym)
             except OSError:
+                self._record(record.REFUSED, record.NOT_RECORDED, group)
                 return record.NOT_RECORDED
-        if not self._record(record.GRANTED, reason, group):
-            if entry.limited or group not in self._residents:
-                return record.NOT_RECORDED
+        if not recorded:
             self.unrecorded += 1
         self._door.release(record.CAUSE_CARD, self._open_ms)
         self._lock.release()

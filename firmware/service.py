@@ -23,6 +23,9 @@ _HOUSEKEEPING_MS = const(100)
 _READER_RETRY_MS = const(1000)
 _RESTART_MS = const(1000)
 _QUIET_S = const(10)  # no erase, handshake or name resolution so soon after a tap, an exit or an open door
+_SHORT_PAUSE_S = const(2)
+_PATIENCE_S = const(300)
+_FULL_PERCENT = const(90)
 _STUCK_S = const(8)
 _CLOCK_STEP_S = const(5)  # smaller corrections of a synchronised clock are not worth a record
 _TRUST_NAMES = ("floor", "held", "synchronised")
@@ -71,6 +74,7 @@ class Service:
         self._open_ms = parts.settings["open_s"] * 1000
         self._last_ms = self._step_ms = time.ticks_ms()
         self._active_s = -_QUIET_S
+        self._quiet_s = 0
         self._reader_s = self._door_s = 0
         self._alarms = set()
         self.link = None
@@ -162,7 +166,7 @@ class Service:
         key = self._cause("key", record.CAUSE_KEY)
         fire = self._contacts.get("fire")
         if fire:
-            door.fire_alarm(fire.active)
+            door.fire_alarm(fire.latched() or fire.active)
             if key:
                 door.reset_fire(fire.active)
         tamper = self._contacts.get("tamper")
@@ -186,7 +190,8 @@ class Service:
         pressed = contact.latched()
         if pressed:
             self.note(record.RELEASED, cause)
-        if pressed or contact.active:
+        # While it is held the closed door stays free; an open one is not passed again and again.
+        if pressed or (contact.active and self._door.state < doors.OPEN):
             self._door.release(cause, self._open_ms)
         return pressed
 
@@ -251,19 +256,31 @@ class Service:
         self._clock.update(self._uptime.seconds)
 
     def quiet(self):
-        """True if nobody was at the door for 10 s: only then may anything start that stalls the processor."""
-        return self._uptime.seconds - self._active_s >= _QUIET_S
+        """True if nobody was at the door for 10 s: only then may anything start that stalls the processor.
+
+        Somebody who never leaves it alone must not keep a door off the network or its flash unattended: after five
+        minutes of that, two quiet seconds have to do.
+        """
+        now_s = self._uptime.seconds
+        pause_s = now_s - self._active_s
+        if pause_s >= _QUIET_S:
+            self._quiet_s = now_s
+            return True
+        return pause_s >= _SHORT_PAUSE_S and now_s - self._quiet_s >= _PATIENCE_S
 
     async def _keep_house(self):
         """Feed the watchdog while reader and door make progress; look after flash while nobody is at the door."""
         while True:
             await asyncio.sleep_ms(_HOUSEKEEPING_MS)
+            self._tick()
             now_s = self._uptime.seconds
             if now_s - self._reader_s < _STUCK_S and now_s - self._door_s < _STUCK_S:
                 self._watchdog.feed()
             self._passage.prepare()
-            if self.quiet() and not self._journal.idle():
-                self._allowlist.idle(self._clock.earliest_min)
+            if self.quiet() and not self._journal.idle() and not self._allowlist.idle(self._clock.earliest_min):
+                (self._alarm_on if self._journal.fill() >= _FULL_PERCENT else self._alarm_off)(
+                    record.ALARM_JOURNAL_FULL
+                )
 
     # The host of the link.
 
@@ -300,7 +317,7 @@ class Service:
         """Execute an authenticated command; return its result number of docs/protocol.md."""
         self._tick()
         if command.operation == messages.OP_SET_TIME:
-            return self._synchronise(command.argument)
+            return self._synchronise(command)
         if command.operation != messages.OP_UNLOCK:
             return messages.UNKNOWN_OPERATION
         clock = self._clock
@@ -316,13 +333,22 @@ class Service:
         self._log.info("command", "unlock", operator=command.operator)
         return messages.DONE
 
-    def _synchronise(self, time_s):
-        trust = self._clock.trust
-        step_s = self._clock.synchronise(time_s, self._uptime.seconds)
+    def _synchronise(self, command):
+        time_s = command.argument
+        clock = self._clock
+        trust = clock.trust
+        step_s = clock.step_to(time_s, self._uptime.seconds)
         if step_s is None:
             return messages.REFUSED_BY_DOOR
-        systemclock.set_s(time_s)
         if trust != record.SYNCHRONISED or abs(step_s) > _CLOCK_STEP_S:
-            self.note(record.CLOCK, trust, None, abs(step_s))
+            # Stamped with the old time and carrying the new one, so that earlier records can be corrected.
+            self._journal.stamp(clock.now_s, trust, clock.uncertainty)
+            try:
+                self._journal.append_long(record.CLOCK, trust, None, abs(step_s), command.evidence())
+            except OSError:
+                return messages.REFUSED_BY_DOOR
+            self._notify()
             self._log.info("clock", "set", step=step_s, before=_TRUST_NAMES[trust])
+        clock.synchronise(time_s, self._uptime.seconds)
+        systemclock.set_s(time_s)
         return messages.DONE

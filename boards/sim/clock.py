@@ -227,7 +227,7 @@ def step(until_us, may_stretch=False):
     late_us = 0
     if _next_us < first_us:
         first_us = _next_us
-    if stretch_us and may_stretch and first_us == until_us and _is_quiet():
+    if stretch_us and _pace is None and may_stretch and first_us == until_us and _is_quiet():
         first_us += stretch_us
         if _events is not None and _events.at_us < first_us:
             first_us = _events.at_us

@@ -114,15 +114,22 @@ class CardPath(TestCase):
             [(record.REFUSED, record.CANCELLED), (record.ALARM, record.ALARM_CANCELLED_CARD)],
         )
 
-    def test_a_use_is_counted_before_the_record(self):
+    def test_a_use_is_counted_after_the_record_and_before_the_relay(self):
         self.list.entry.limited = True
         self.list.entry.group = VISITORS
         self.list.entry.uses_left = 1
         self.assertEqual(self.show(), record.OK)
-        self.assertEqual(
-            [entry if type(entry) is str else entry[0] for entry in self.trace], ["use", record.GRANTED, "relay"]
-        )
+        order = [entry if type(entry) is str else entry[0] for entry in self.trace]
+        self.assertEqual(order, [record.GRANTED, "use", "relay"])
         self.assertEqual(self.show(), record.USES_EXHAUSTED)
+
+    def test_a_refusal_for_want_of_a_record_takes_no_use(self):
+        self.list.entry.limited = True
+        self.list.entry.group = VISITORS
+        self.list.entry.uses_left = 1
+        self.journal.fails = True
+        self.assertEqual(self.show(), record.NOT_RECORDED)
+        self.assertEqual(self.list.entry.uses_left, 1)
 
     def test_residents_pass_without_a_record_and_are_counted(self):
         self.journal.fails = True
@@ -154,6 +161,7 @@ class CardPath(TestCase):
         self.list.use = fails
         self.assertEqual(self.show(), record.NOT_RECORDED)
         self.assertFalse(self.lock.released)
+        self.assertEqual(self.trace[-1][:2], (record.REFUSED, record.NOT_RECORDED))
 
     def test_several_cards_let_nobody_in_and_name_nobody(self):
         self.show()
