@@ -16,6 +16,7 @@ _ONCE = (
     "firmware.assembly",
     "firmware.config",
     "firmware.provision",
+    "storage.keys",
     "storage.recovery",
     "storage.settings",
 )

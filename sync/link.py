@@ -61,7 +61,9 @@ class Link:
         self._allowlist = allowlist
         self._host = host
         # Keys are derived when they are needed: messages are rare, and RAM is rarer.
-        self._purpose = keys.purpose
+        # Derived once: afterwards the door needs no storage.keys in memory.
+        names = (b"event-ack", b"list", b"cmd", b"approve", b"state", b"result")
+        self._purpose = {name: keys.purpose(name) for name in names}.get
         self._bare = settings["tls"] and not ssl
         site = settings["site"]
         door = settings["door"]
