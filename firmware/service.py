@@ -300,6 +300,7 @@ class Service:
             "alarms": sorted(self._alarms),
             "clock": _TRUST_NAMES[self._clock.trust],
             "t": self._clock.now_s,
+            "unrecorded": self._passage.unrecorded,
             "sw": VERSION,
         }
 

@@ -178,6 +178,30 @@ class Doors(TestCase):
         self.assertEqual(kinds.count((record.ALARM, record.ALARM_FIRE)), 1)
         self.assertEqual(kinds.count((record.ALARM_ENDED, record.ALARM_FIRE)), 1)
 
+    def test_a_button_held_at_an_open_door_does_not_silence_its_alarm(self):
+        self.contacts["exit"].pressed = self.contacts["exit"].active = True
+        self.step()
+        self.contacts["leaf"].active = False
+        for _ in range(70):
+            self.step(1000)
+        self.assertEqual(self.service.state()["alarms"], [record.ALARM_HELD_OPEN])
+
+    def test_a_short_fire_pulse_is_not_lost(self):
+        self.contacts["fire"].pressed = True
+        self.step()
+        self.step(20_000)
+        self.assertTrue(self.lock.released)
+        self.assertEqual(self.service.state()["alarms"], [record.ALARM_FIRE])
+
+    def test_somebody_who_never_leaves_the_door_alone_does_not_keep_it_offline(self):
+        offline_s = 0
+        for second in range(400):
+            self.service._uptime.advance(1000)
+            if second % 8 == 0:
+                self.service._active_s = self.service._uptime.seconds
+            offline_s += not self.service.may_connect()
+        self.assertTrue(300 <= offline_s < 350, offline_s)
+
     def test_tamper_is_one_alarm_with_an_end(self):
         self.contacts["tamper"].active = True
         self.step()
@@ -205,6 +229,30 @@ class Doors(TestCase):
         self.assertEqual(self.service.command(Command()), messages.REFUSED_BY_DOOR)
         self.assertEqual(self.taken(), [])
         self.assertFalse(self.door.relay)
+
+    def test_time_is_recorded_with_who_set_it_before_it_is_taken(self):
+        command = Command()
+        command.operation = messages.OP_SET_TIME
+        command.argument = 200_000_500
+        self.assertEqual(self.service.command(command), messages.DONE)
+        kind, trust, step_s = self.taken()[0]
+        self.assertEqual((kind, trust), (record.CLOCK, record.FLOOR))
+        self.assertTrue(495 <= step_s <= 500)
+        self.assertTrue(self.journal.stamped[0] < 200_000_010)
+        self.assertEqual(self.journal.payload, bytes(24))
+        self.assertEqual(self.service.state()["clock"], "synchronised")
+        self.assertEqual(self.service.command(command), messages.DONE)
+        self.assertEqual(self.taken(), [])
+
+    def test_time_before_the_floor_or_without_a_record_is_refused(self):
+        command = Command()
+        command.operation = messages.OP_SET_TIME
+        command.argument = 199_999_000
+        self.assertEqual(self.service.command(command), messages.REFUSED_BY_DOOR)
+        command.argument = 200_000_500
+        self.journal.fails = True
+        self.assertEqual(self.service.command(command), messages.REFUSED_BY_DOOR)
+        self.assertEqual(self.service.state()["clock"], "floor")
 
     def test_an_unknown_command_does_nothing(self):
         command = Command()
