@@ -63,6 +63,8 @@ def validate(values):
     for group in checked["residents"]:
         if type(group) is not int or not 0 <= group <= 63:
             raise ValueError("residents: a list of group numbers from 0 to 63")
+    if checked["tls"]:
+        raise ValueError("tls: this version has none yet, and does not pretend to")
     if checked["held_alarm_s"] <= checked["held_warn_s"]:
         raise ValueError("held_alarm_s: must be longer than held_warn_s, the warning comes first")
     return checked
