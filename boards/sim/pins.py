@@ -2,7 +2,7 @@
 
     pins.external_pull(25, 0)  # the board's resistor holds the relay off while the chip's pins float
     pins.on_change(25, relay_follows)  # fn(pin, level)
-    pins.drive(34, 0)  # the world closes the door contact
+    pins.drive(36, 0)  # the world closes the door contact
 
 Levels are 0, 1 or None (floating). The chip's output wins over the world, that over resistors, and a resistor on the
 board (some 10 kOhm) over one in the chip (45 kOhm).

@@ -15,7 +15,7 @@ from menwei.build import OUT, ROOT
 
 MICROPYTHON = Path(sys.executable).with_name("micropython")
 WAIT_S = 5
-RELAY, LEAF, BOLT, EXIT, TAMPER = 25, 34, 27, 35, 39
+RELAY, LEAF, BOLT, EXIT, TAMPER = 25, 36, 27, 35, 39
 
 
 class Peer:

@@ -120,7 +120,7 @@ class Mechanics(threading.Thread):
         for line in lines:
             self.heard.append(line.strip())
             if line == "hello door\n":
-                self.connection.sendall(f"in 34 0\nin {EXIT} -\nready\n".encode())
+                self.connection.sendall(f"in 36 0\nin {EXIT} -\nready\n".encode())
         self.heard.append("gone")
 
 
