@@ -11,9 +11,10 @@ from pathlib import Path
 
 import aiomqtt
 import pytest
+from conftest import micropython_environment
 
 from menwei.broker import EmbeddedBroker
-from menwei.unixport import HEAP, environment
+from menwei.unixport import HEAP
 
 HERE = Path(__file__).parent
 STALL_MS = 50
@@ -99,7 +100,7 @@ class Client:
             f"heapsize={HEAP}",
             HERE / "mqtt_client.py",
             *map(str, words),
-            env=environment(),
+            env=micropython_environment(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

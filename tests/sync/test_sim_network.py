@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import aiomqtt
+from conftest import micropython_environment
 
 from menwei.broker import EmbeddedBroker
-from menwei.unixport import HEAP, environment
+from menwei.unixport import HEAP
 
 HERE = Path(__file__).parent
 
@@ -24,7 +25,7 @@ async def test_an_hour_without_wifi():
             f"heapsize={HEAP}",
             HERE / "sim_client.py",
             str(broker.port),
-            env=environment(),
+            env=micropython_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
