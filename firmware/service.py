@@ -65,7 +65,6 @@ class Service:
         self._allowlist = parts.allowlist
         self._clock = parts.clock
         self._uptime = parts.uptime
-        self._settings = parts.settings
         self._log = parts.log
         self._watchdog = parts.watchdog
         self._reset_cause = parts.reset_cause

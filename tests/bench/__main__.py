@@ -37,8 +37,10 @@ def judge(measured, targets):
         results[name] = {
             "value": value,
             "unit": unit,
-            "target": f"{comparison} {limit}",
-            "alternative": {"what": what, "value": alternative},
+            "target": limit,
+            "alternative": alternative,
+            "comparison": comparison,
+            "alternative_is": what,
         }
         if not COMPARE[comparison](value, limit):
             complaints.append(f"{name}: {value} {unit}, must be {comparison} {limit}")
@@ -58,13 +60,8 @@ def show(results):
     ):
         table.add_column(column, justify=justify)
     for name, row in results.items():
-        alternative = row["alternative"]
-        cells = (
-            f"{row['value']:,}",
-            f"{row['target']} {row['unit']}",
-            f"{alternative['value']:,}",
-            alternative["what"],
-        )
+        target = f"{row['comparison']} {row['target']:,} {row['unit']}"
+        cells = (f"{row['value']:,}", target, f"{row['alternative']:,}", row["alternative_is"])
         table.add_row(name, *cells)
     Console(width=140).print(table)
 
