@@ -16,7 +16,7 @@ UID = "04a1b2c3d4e5f6"
 TAPS = 10_000
 PULL_EVERY = 100
 SAMPLES = (33, 22, 11, 0)  # taps before each tenth of the way: the journal's next key is prepared once in 32 records
-PREPARED = 512  # what that key and its hash objects take
+PREPARED = 1024  # that key with its hash objects takes 416 bytes, what a task has in hand some more
 WRAP_S = 60  # the simulated ticks start so long before their wrap
 
 
