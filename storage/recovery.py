@@ -23,6 +23,8 @@ _FIRST_PROGRAM = const(128)  # no first program of a sector reaches further
 _FIRST = const(18)  # fields of a sector header
 _ACKED = const(26)
 
+_NOT_FORMATTED = "journal is not formatted: commission the door"
+
 
 def _reset(journal):
     """All state of a journal, as before its first record."""
@@ -91,7 +93,7 @@ def mount(journal):
     _reset(journal)
     top, tail, waiting, journal._ring_number = _survey(journal)
     if top < 0:
-        raise OSError(_ENOENT, "journal is not formatted: commission the door")
+        raise OSError(_ENOENT, _NOT_FORMATTED)
     journal._top = top
     journal._tail = tail
     journal._ring(top)
@@ -107,10 +109,12 @@ def mount(journal):
         if sector == top:
             break
         sector = journal._after(sector, journal._ring(sector))[0]
-    if good == 1 and top != tail:
+    if good == 1:
         # Its first program was cut short.
+        if top == tail:
+            raise OSError(_ENOENT, _NOT_FORMATTED)
         journal._top = _before(journal, top)
-        journal._put(top << 12, bytes(64))
+        _try_put(journal, top << 12, 64)
         journal._slot = good = end
         suspect = None
     # Take the next sector in if it goes on from here and only its header is damaged.
@@ -119,10 +123,15 @@ def mount(journal):
     page = journal._page
     if journal._ring(sector) < 0 and record.key_sound(page, offset) and page[offset + 5 : offset + 12] == journal.chain:
         journal._put_header()
-        journal._put(sector << 12 | 8, journal._work[:24])
-        journal._top = sector
-        journal._ring_number += 1
-        turn, good, suspect = _replay(journal, sector, turn)
+        end = journal._slot
+        found = _replay(journal, sector, turn)
+        if found[1] > 1:
+            turn, good, suspect = found
+            _try_put(journal, sector << 12 | 8, 24, journal._work)
+            journal._top = sector
+            journal._ring_number += 1
+        else:
+            journal._slot = end  # it was being retired
     _settle(journal, turn, good, suspect)
     journal.boot = journal.boot + 1 & 0xFFFF
     sector = journal._ahead = journal._top
@@ -135,6 +144,16 @@ def mount(journal):
         journal._ahead = sector
         journal._ready.append(sector)
     _find_cursor(journal, waiting)
+
+
+def _try_put(journal, address, length, data=bytes(64)):
+    """Program the first bytes of data; a worn sector does not stop the start."""
+    try:
+        journal._put(address, data[:length])
+        return True
+    except OSError:
+        journal.failures += 1
+        return False
 
 
 def _survey(journal):
@@ -244,10 +263,7 @@ def _settle(journal, turn, good, suspect):
         offset = journal._load(journal._top, slot)
         if journal._page[offset : offset + 32] != bytes(32):
             journal.torn += 1
-            try:
-                journal._put(journal._top << 12 | slot << 5, bytes(32))
-            except OSError:
-                journal.failures += 1
+            if not _try_put(journal, journal._top << 12 | slot << 5, 32):
                 journal._slot = _SLOTS  # nothing can be programmed here any more
     mac = _mac_of(journal, turn)
     journal.key_lost = mac is None

@@ -4,8 +4,9 @@ import random
 import unittest
 
 from boards.sim.norflash import PowerCut, Region
-from journal_world import KEY, Bench
+from journal_world import EPOCH, KEY, Bench
 from oracle_journal import Truth, Upstream
+from storage import record
 from storage.flash import Flash
 from storage.journal import Journal
 
@@ -94,3 +95,56 @@ class PowerCuts(unittest.TestCase):
 
     def test_with_a_lot_to_send(self):
         self.run_from(420, 120)
+
+    def test_a_sector_that_is_being_retired_is_not_taken_in(self):
+        """A new sector whose first program was cut short, and then the program that was to retire it, too."""
+        bench = Bench(7)
+        bench.some(125)
+        while bench.journal._slot < 128:
+            bench.some(1)
+        bench.send()
+        bench.idle()
+        bench.save()
+        for seed in range(200):
+            bench.restore()
+            journal = Journal(Flash(Region(bench.nor, 0, bench.size)))
+            journal.mount()
+            last = journal.head
+            bench.time.now_ms += 900_000
+            try:
+                bench.nor.fail_at(1, ("prefix", "random")[seed & 1], seed)
+                while journal.idle():
+                    pass
+            except PowerCut:
+                pass
+            try:
+                bench.nor.power_on()
+                bench.nor.fail_at(1, ("prefix", "random")[seed >> 1 & 1], seed + 1000)
+                journal = Journal(Flash(Region(bench.nor, 0, bench.size)))
+                journal.mount()
+            except PowerCut:
+                pass
+            for _ in range(3):
+                bench.reboot()
+                self.assertFalse(bench.journal.key_lost)
+                self.assertEqual(bench.journal.head, last)
+                for detail in range(3):
+                    last = bench.journal.append(record.GRANTED, 0, None, detail)
+
+    def test_a_format_that_was_cut_short_is_no_journal(self):
+        """Commissioning starts again; a journal with a key that nobody knows would stay for good."""
+        for seed in range(60):
+            bench = Bench(4)
+            try:
+                bench.nor.fail_at(4 * 3 + 1, ("random", "prefix", "none")[seed % 3], seed)
+                bench.journal.format(EPOCH, KEY)
+            except PowerCut:
+                pass
+            try:
+                bench.reboot()
+            except OSError as error:
+                self.assertEqual(error.errno, 2)
+                bench.journal.format(EPOCH, KEY)
+            self.assertFalse(bench.journal.key_lost)
+            bench.some(3)
+            bench.check()
