@@ -11,11 +11,16 @@ import time
 
 import machine
 
+from storage import ondemand
+
 # Needed at start only: what they leave is in the objects they made. A stock ESP32 keeps loaded code in the heap.
 _ONCE = (
     "firmware.assembly",
     "firmware.config",
     "firmware.provision",
+    "storage.cardmount",
+    "storage.cardrevision",
+    "storage.cardsector",
     "storage.keys",
     "storage.recovery",
     "storage.settings",
@@ -25,20 +30,12 @@ _ONCE = (
 _SHOW_MS = 10_000  # long enough to read on the serial port, short enough for who waits at the door
 
 
-def drop(names):
-    """Take modules out of memory: from the list of modules, and from the package that also holds each."""
-    for name in names:
-        if sys.modules.pop(name, None):
-            package, _, module = name.partition(".")
-            delattr(sys.modules[package], module)
-
-
 def build():
     """Return the Service of this board, with nothing else left in memory."""
     from firmware import assembly
 
     service = assembly.build()
-    drop(_ONCE)
+    ondemand.drop(_ONCE)
     gc.collect()
     return service
 

@@ -51,6 +51,17 @@ def sector_of(pseudonym, sectors):
     return (pseudonym[0] << 8 | pseudonym[1]) * sectors >> 16
 
 
+def whole(entry, logical, sectors):
+    """Return the 7-byte pseudonym of an entry in a logical sector.
+
+    Its first byte is the lowest that leads to this sector: entry and sector do not tell more.
+    """
+    first = 0
+    while (first << 8 | entry[0]) * sectors >> 16 != logical:
+        first += 1
+    return bytes((first,)) + bytes(entry[:6])
+
+
 def home_page(key, k):
     """Return the page where the search for the six bytes at key[k] begins."""
     return 2 + (key[k + 1] << 8 | key[k + 2]) % 254 >> 4

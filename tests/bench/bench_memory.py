@@ -69,7 +69,7 @@ def streams_bytes():
 
 
 def heap(board, short, from_source=False):
-    """Return the heap of a door in service in bytes, and the source paths of the modules that are loaded then."""
+    """Return the heap of a door in bytes, in service and while its list changes, and the modules loaded in service."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder)
         shutil.copy(ROOT / "boards" / board / "board.py", target)
@@ -82,7 +82,7 @@ def heap(board, short, from_source=False):
         figures = run32("heap_door32.py", folder, short)
     names = {name.removeprefix("loaded.") for name in figures}
     loaded = [path for path in sources(SERVICE) if ".".join(path.with_suffix("").parts) in names]
-    return figures["heap"], loaded
+    return figures["heap"], figures["changing"], loaded
 
 
 def tap(short):
@@ -105,12 +105,13 @@ def measure():
     install_interpreter()
     short = {name: short for short, name in json.loads(SHORT.read_text()).items()}
     streams = streams_bytes()
-    heap32, loaded = heap("esp32_wroom_4mb", short)
-    source_heap32, _ = heap("esp32_wroom_4mb", {}, from_source=True)
+    heap32, changing, loaded = heap("esp32_wroom_4mb", short)
+    source_heap32, source_changing, _ = heap("esp32_wroom_4mb", {}, from_source=True)
     size = sum((DOOR / path).with_suffix(".mpy").stat().st_size for path in loaded)
     source_size = sum((ROOT / path).stat().st_size for path in loaded)
     return {
         "boot.modules_bytes": (size, source_size),
         "boot.heap32_bytes": (heap32 + streams, source_heap32 + streams),
+        "boot.heap32_changing_bytes": (changing + streams, source_changing + streams),
         "tap.alloc_bytes": tap(short),
     }
