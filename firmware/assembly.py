@@ -24,6 +24,7 @@ from firmware.log import Log
 from firmware.passage import Passage
 from firmware.service import Service
 from firmware.version import BUILT_S
+from storage import record
 from storage.allowlist import Allowlist
 from storage.flash import Flash
 from storage.journal import Journal
@@ -112,6 +113,11 @@ def build():
     refusal = _provision(keys, store, journal, allowlist)
     keys.load()
     settings = parts.settings = store.load(config.DEFAULTS, config.validate)
+    if store.torn and store.source != "defaults":
+        try:
+            store.save(settings)  # two copies again
+        except OSError:
+            pass  # one copy is enough to start; the next start tries again
     # From here on a start that does not get through is tried again. Provisioning erases for longer than this.
     parts.watchdog = machine.WDT(timeout=_WATCHDOG_MS)
     journal = parts.journal = _mounted(journal)
@@ -122,7 +128,7 @@ def build():
     door = parts.door = Door(settings["held_warn_s"], settings["held_alarm_s"], settings["forced_alarm"])
     # Without its key a door knows nobody: pseudonyms under a random key match no entry and tell nobody anything.
     key = os.urandom(32) if keys.lost else keys.purpose(b"pseudonym")
-    parts.passage = Passage(key, allowlist, journal, clock, door, lock, settings)
+    parts.passage = Passage(key, allowlist, journal, clock, uptime, door, lock, settings)
     outputs = [machine.Pin(number, machine.Pin.OUT, value=0) for number in board.PINS_SIGNALS]
     parts.player = Player(*outputs)
     spi = machine.SPI(
@@ -139,7 +145,9 @@ def build():
     )
     parts.reader = Iso14443a(chip, board.READER_POLL_MS)
     parts.contacts = _contacts()
-    parts.keys_lost = keys.lost
+    parts.alarms = [record.ALARM_KEYS_LOST] if keys.lost else []
+    if store.damaged and store.source == "defaults":
+        parts.alarms.append(record.ALARM_SETTINGS_LOST)
     service = Service(parts)
     if settings["host"] and not keys.lost:
         service.link = Link(settings, keys, journal, allowlist, service)

@@ -20,7 +20,11 @@ DEFAULTS = {
     "residents": [0],
     "drift_ppm": 50,
     "key_version": 0,
+    "keep_days": 180,
 }
+
+# keep_days: what upstream has acknowledged is erased after so many days, 0 never; GB 50396-2007 wants 180 days at the
+# centre, not at the door.
 
 # Lowest and highest value of each number. The opening time covers a slow walker; a drift bound of 100 ppm is
 # five times what GB 50396-2007 5.1.3 (10 s a day) allows to show, because a cold stairwell detunes the crystal.
@@ -32,6 +36,7 @@ _LIMITS = {
     "held_alarm_s": (10, 7200),
     "drift_ppm": (1, 1000),
     "key_version": (0, 3),
+    "keep_days": (0, 3650),
 }
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 

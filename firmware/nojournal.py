@@ -37,7 +37,7 @@ class NoJournal:
         """Nothing was sent that could be acknowledged."""
         return False
 
-    def idle(self):
+    def idle(self, keep_from_s=0):
         """Nothing to look after."""
         return False
 

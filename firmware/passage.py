@@ -1,6 +1,6 @@
 """The card path: credential, pseudonym, decision, durable record, lock. Nothing here waits.
 
-    passage = Passage(pseudonym_key, allowlist, journal, clock, door, lock, settings)
+    passage = Passage(pseudonym_key, allowlist, journal, clock, uptime, door, lock, settings)
     length = await reader.find(passage.uid)
     reason = passage.present(length)
 
@@ -10,17 +10,20 @@ Buffers are allocated once; what a tap allocates is counted by the bench `tap.al
 from micropython import const
 
 from firmware import access
+from firmware.repeats import Series
 from storage import record
 from storage.mac import Hmac
 
 _KIND_UID = const(1)
 _PSEUDONYM = const(7)
+_STRANGERS = const(4)  # refusals in a minute with a record of each: of cards that the list does not know,
+_KNOWN = const(8)  # and of those that it knows
 
 
 class Passage:
     """Judges what is held to the reader and lets the lock go."""
 
-    def __init__(self, key, allowlist, journal, clock, door, lock, settings):
+    def __init__(self, key, allowlist, journal, clock, uptime, door, lock, settings):
         """Prepare for the first card.
 
         Args:
@@ -31,6 +34,8 @@ class Passage:
         self._allowlist = allowlist
         self._journal = journal
         self._clock = clock
+        self._uptime = uptime
+        self._series = (Series(_STRANGERS), Series(_KNOWN))
         self._door = door
         self._lock = lock
         self._residents = settings["residents"]
@@ -60,9 +65,7 @@ class Passage:
         reason = access.decide(entry, clock.earliest_min, clock.latest_min, clock.trust, self._residents)
         group = entry.group if entry else 0
         if reason != record.OK:
-            self._record(record.REFUSED, reason, group)
-            if reason == record.CANCELLED:
-                self._record(record.ALARM, record.ALARM_CANCELLED_CARD, group)
+            self._refuse(reason, group)
             return reason
         recorded = self._record(record.GRANTED, reason, group)
         if not recorded and (entry.limited or group not in self._residents):
@@ -85,14 +88,30 @@ class Passage:
         """More than one card answered and they could not be told apart: nobody is let in."""
         for index in range(_PSEUDONYM):
             self.pseudonym[index] = 0
-        self._record(record.REFUSED, record.SEVERAL_CARDS, 0)
+        self._refuse(record.SEVERAL_CARDS, 0)
         return record.SEVERAL_CARDS
 
-    def _record(self, kind, reason, detail):
+    def settle(self):
+        """Record how many refusals were folded, when their series is over; for idle time."""
+        uptime_s = self._uptime.seconds
+        for series in self._series:
+            if series.over(uptime_s) and (
+                not series.count or self._record(record.REPEATED, series.reason, series.count, series.pseudonym)
+            ):
+                series.close()
+
+    def _refuse(self, reason, group):
+        stranger = reason == record.UNKNOWN or reason == record.SEVERAL_CARDS
+        if not self._series[0 if stranger else 1].folds(reason, self.pseudonym, self._uptime.seconds):
+            self._record(record.REFUSED, reason, group)
+            if reason == record.CANCELLED:
+                self._record(record.ALARM, record.ALARM_CANCELLED_CARD, group)
+
+    def _record(self, kind, reason, detail, pseudonym=None):
         clock = self._clock
         self._journal.stamp(clock.now_s, clock.trust, clock.uncertainty)
         try:
-            self._journal.append(kind, reason, self.pseudonym, detail)
+            self._journal.append(kind, reason, pseudonym or self.pseudonym, detail)
         except OSError:
             return False
         return True

@@ -25,7 +25,10 @@ _RESTART_MS = const(1000)
 _QUIET_S = const(10)  # no erase, handshake or name resolution so soon after a tap, an exit or an open door
 _SHORT_PAUSE_S = const(2)
 _PATIENCE_S = const(300)
+_FILLING_PERCENT = const(80)
 _FULL_PERCENT = const(90)
+_HYSTERESIS_PERCENT = const(5)
+_DAY_S = const(86400)
 _STUCK_S = const(8)
 _CLOCK_STEP_S = const(5)  # smaller corrections of a synchronised clock are not worth a record
 _TRUST_NAMES = ("floor", "held", "synchronised")
@@ -53,8 +56,9 @@ class Service:
 
         Args:
             parts: object with reader, passage, door, lock, player, journal, allowlist, clock, uptime, settings, log,
-                watchdog, reset_cause, keys_lost, contacts; contacts is a dict of names to
-                drivers.contacts.Contact: leaf, exit, fire, key, intercom, tamper (those that are fitted).
+                watchdog, reset_cause, alarms, contacts. alarms is a list of those that are on from the start; contacts
+                is a dict of names to drivers.contacts.Contact: leaf, exit, fire, key, intercom, tamper (those that are
+                fitted).
         """
         self._reader = parts.reader
         self._passage = parts.passage
@@ -68,7 +72,8 @@ class Service:
         self._log = parts.log
         self._watchdog = parts.watchdog
         self._reset_cause = parts.reset_cause
-        self._keys_lost = parts.keys_lost
+        self._start_alarms = parts.alarms
+        self._keep_s = parts.settings["keep_days"] * _DAY_S
         self._contacts = parts.contacts
         self._open_ms = parts.settings["open_s"] * 1000
         self._last_ms = self._step_ms = time.ticks_ms()
@@ -77,6 +82,8 @@ class Service:
         self._reader_s = self._door_s = 0
         self._alarms = set()
         self.link = None
+        # The office must know which tombstones a door no longer has.
+        self._allowlist.giving_way = lambda pseudonym: self.note(record.DROPPED, 0, pseudonym)
 
     async def run(self):
         """Serve the door for ever."""
@@ -86,8 +93,8 @@ class Service:
         leaf = self._contacts["leaf"]
         leaf.poll(time.ticks_ms())
         self._door.start(leaf.active)
-        if self._keys_lost:
-            self._alarm_on(record.ALARM_KEYS_LOST)
+        for alarm in self._start_alarms:
+            self._alarm_on(alarm)
         tasks = [self._read_cards, self._player.run, self._keep_house]
         if self.link:
             tasks.append(self.link.run)
@@ -276,10 +283,22 @@ class Service:
             if now_s - self._reader_s < _STUCK_S and now_s - self._door_s < _STUCK_S:
                 self._watchdog.feed()
             self._passage.prepare()
-            if self.quiet() and not self._journal.idle() and not self._allowlist.idle(self._clock.earliest_min):
-                (self._alarm_on if self._journal.fill() >= _FULL_PERCENT else self._alarm_off)(
-                    record.ALARM_JOURNAL_FULL
-                )
+            self._passage.settle()
+            self._warn(record.ALARM_JOURNAL_FILLING, _FILLING_PERCENT)
+            self._warn(record.ALARM_JOURNAL_FULL, _FULL_PERCENT)
+            if self.quiet():
+                clock = self._clock
+                keep_from_s = clock.earliest_s - self._keep_s if self._keep_s and clock.trust else 0
+                if not self._journal.idle(keep_from_s):
+                    self._allowlist.idle(clock.earliest_min)
+
+    def _warn(self, alarm, percent):
+        """An alarm while so much of the journal is not acknowledged; it ends a little lower, lest it flicker."""
+        fill = self._journal.fill()
+        if fill >= percent:
+            self._alarm_on(alarm)
+        elif fill < percent - _HYSTERESIS_PERCENT:
+            self._alarm_off(alarm)
 
     # The host of the link.
 
@@ -300,13 +319,21 @@ class Service:
             "clock": _TRUST_NAMES[self._clock.trust],
             "t": self._clock.now_s,
             "unrecorded": self._passage.unrecorded,
+            "cards": self._allowlist.fill(),
+            "digests": [digest.hex() for digest in self._allowlist.digest() or ()],
             "sw": VERSION,
         }
 
     def list_changed(self, _from_revision, to_revision):
         """A delta was applied to the allowlist."""
+        self._alarm_off(record.ALARM_LIST_FULL)
         self.note(record.LIST, 0, None, to_revision)
         self._log.info("list", "updated", revision=to_revision)
+
+    def list_full(self):
+        """A delta asked for more cards than there is room for; what else it changed was applied."""
+        if self._alarm_on(record.ALARM_LIST_FULL):
+            self._log.error("list", "full: remove cards", cards=self._allowlist.fill())
 
     def command_refused(self, operation, result, operator):
         """Somebody sent what was not to be executed."""

@@ -89,6 +89,7 @@ class Allowlist:
         self.errors = 0  # operations that the flash refused, since start
         self.repairs = 0  # triples and headers that disagreed, since start
         self.dropped = 0  # tombstones that gave way, since start
+        self.conflicts = 0  # revoked cards that a reconciliation would have revived, since start
 
     # --- card path ---
 

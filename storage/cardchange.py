@@ -12,8 +12,10 @@ from storage.cardcare import add, settled, vacant
 from storage.entry import COUNTER, LIMITED, LIVE, mark, pack, pack_counter, sector_of, state
 
 
-def apply(cards, wanted, pseudonym, values):
+def apply(cards, wanted, pseudonym, values, exact=False):
     """Make a card have the wanted state; the values are those of storage.entry.pack.
+
+    A card that is known keeps its values when it is suspended or revoked, and stays revoked; not if `exact`.
 
     Raises:
         ListFull, OSError, ValueError: as Allowlist.put says.
@@ -35,7 +37,7 @@ def apply(cards, wanted, pseudonym, values):
         if not copies:
             return
     else:
-        if wanted != LIVE and first >= 0:
+        if wanted != LIVE and first >= 0 and not exact:
             wanted = max(wanted, before)
             card = bytearray(old)
             keep = first
@@ -46,8 +48,7 @@ def apply(cards, wanted, pseudonym, values):
             if new[13] & 3 == LIMITED:
                 entries.append(bytearray(16))
                 pack_counter(entries[0], pseudonym, values[4])
-            if wanted == LIVE:
-                keep, counter = _same(cards, copies, entries, new)
+            keep, counter = _same(cards, copies, entries, new, wanted)
         mark(card, wanted)
         entries.append(card)
     try:
@@ -78,15 +79,15 @@ def apply(cards, wanted, pseudonym, values):
             add(cards._sums, card, wanted, 1)
 
 
-def _same(cards, copies, entries, new):
-    """Return the addresses of a live card that equals `new`, and of its counter; -1 for none."""
+def _same(cards, copies, entries, new, wanted):
+    """Return the addresses of a card in the wanted state that equals `new`, and of its counter; -1 for none."""
     counter = -1
     for at in copies:
         slot = settled(cards, at)
         if slot[13] & 3 == COUNTER:
             counter = at
             granted = slot[12]
-        elif slot[:14] == new[:14] and state(slot, 0) == LIVE:
+        elif slot[:14] == new[:14] and state(slot, 0) == wanted:
             if not entries:
                 return at, -1
             if counter >= 0 and granted == entries[0][12]:

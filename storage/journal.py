@@ -19,16 +19,11 @@ from micropython import const
 from storage import record
 from storage.mac import Hmac, seal
 from storage.record import get30, put30
-from storage.ring import Ring
+from storage.upkeep import CROWDED_PERCENT, FULL_PERCENT, RECORDS_PER_KEY, Upkeep
 
 _SLOTS = const(128)
-_RECORDS_PER_KEY = const(32)
-_IDLE_MOVE_MS = const(900_000)
-_AHEAD = const(2)  # sectors kept erased
-_CROWDED_PERCENT = const(75)
 _SHED_REPORT = const(64)
-_SAVE_GROUPS = const(2)
-_TRIES = const(8)
+_MOST_SHED = const(1024)
 _EIO = const(5)
 
 # self._work, what one program can hold: bytes 8 to 31 of a sector header, a key slot, a record, its second half.
@@ -36,17 +31,16 @@ _KEY_AT = const(24)
 _AT = const(56)
 _SECOND_AT = const(88)
 _END = const(120)
-_ACKED_AT = const(26)
 
 
-class Journal(Ring):
+class Journal(Upkeep):
     """One region. To read: epoch, head, acked, boot, chain, torn, failures, key_lost, last_time_s, last_in_batch.
 
     What all of its state means stands in storage/recovery.py, which sets it at a start and is not kept in memory.
     """
 
     def __init__(self, flash):
-        Ring.__init__(self, flash)
+        super().__init__(flash)
         work = self._work = bytearray(b"\xff" * _END)
         self._back = bytearray(_END)
         # Views for the common record, so that the card path allocates two digests and nothing else.
@@ -79,13 +73,16 @@ class Journal(Ring):
     def append(self, kind, reason=0, pseudonym=None, detail=0):
         """Make a record; it is durable when this returns its sequence number. OSError if two slots failed.
 
-        While more than 75 % are unacknowledged, records of the lowest class are only counted (`head` is returned).
+        While more than 75 % are unacknowledged, records of the lowest class are only counted (`head` is returned),
+        those of the middle class, too, above 90 %.
         """
-        if record.class_of(kind, reason) == record.LOW and self.fill() > _CROWDED_PERCENT:
+        rank = record.class_of(kind, reason)
+        if rank < record.HIGH and self.fill() > (FULL_PERCENT if rank else CROWDED_PERCENT):
             self._count(record.NOT_STORED, kind, reason)
-            if not self._shedding or self._lost_count[1] >= _SHED_REPORT:
+            if self._lost_count[1] >= self._shed_report:
                 self._report(record.NOT_STORED)
-                self._shedding = True
+                # Ever less often: what is only counted must not fill the ring with its counts.
+                self._shed_report = min(max(_SHED_REPORT, 2 * self._shed_report), _MOST_SHED)
             return self.head
         self._fields(kind, reason, pseudonym, detail)
         self._work[_AT] = record.SINGLE
@@ -125,6 +122,9 @@ class Journal(Ring):
             self._note_time(self._work, _AT)
         return self.head
 
+    def _idle_ms(self):
+        return time.ticks_diff(time.ticks_ms(), self._last_ms)
+
     def _note_time(self, buf, at):
         # What this record says for certain: it is not earlier. Of all records the second latest counts, because a
         # flipped bit in one of them must not carry the floor beyond the cards of the residents.
@@ -142,7 +142,7 @@ class Journal(Ring):
         self._target_length = 0
         sector = self._top
         slot = self._slot
-        due = self._key_due or self._made >= _RECORDS_PER_KEY or not slots
+        due = self._key_due or self._made >= RECORDS_PER_KEY or not slots
         start = _KEY_AT if due else _AT
         fresh = slot + slots + due > _SLOTS
         if fresh:
@@ -182,6 +182,7 @@ class Journal(Ring):
         if back != data:
             raise OSError(_EIO, "journal: the flash did not take a record")
         if fresh:
+            self._tail_s = -1
             self._top = self._ready.pop(0)
             self._ring_number += 1
             self._walk_seq = -1
@@ -232,151 +233,3 @@ class Journal(Ring):
         if self._next is None:
             self._next = Hmac(record.next_key(self._mac.key))
         return self._next
-
-    # --- sectors ---
-
-    def _next_sector(self):
-        for _ in range(_AHEAD + 2):
-            if self._ready:
-                return self._ready[0]
-            try:
-                self._advance(False)
-            except OSError:
-                self.failures += 1
-        raise OSError(_EIO, "journal: no sector can be erased, replace the board")
-
-    def _advance(self, idle):
-        """Erase the next sector. If its records are not acknowledged they are counted first, and idle, that is all."""
-        sector = (self._ahead + 1) % self._sectors
-        if sector == self._top:
-            self._ahead = sector  # try them all again next time
-            raise OSError(_EIO, "journal: no sector is left")
-        after = -1
-        lossy = False
-        if sector == self._tail:
-            after, first = self._after(sector, self._ring(sector))
-            lossy = first - 1 > self.acked
-            if lossy and self._given != sector:
-                self._give_up(sector)
-                self._given = sector
-                if idle:
-                    return
-        while len(self._live) > 1:
-            self._wipe()
-        try:
-            self._clean(sector)
-            self._ready.append(sector)
-        except OSError:
-            self._stuck += 1
-            if lossy and self._stuck < _TRIES:
-                raise  # records are only left behind if this sector is really worn out
-            self.failures += 1
-        self._stuck = 0
-        self._given = -1
-        self._ahead = sector
-        if after >= 0:
-            self._tail = after
-            if self._open == sector:
-                self._open = after
-                self._open_slot = 0
-            if self._saved == sector:
-                self._saved = after
-                self._saved_groups = 0
-
-    def _clean(self, sector):
-        self._walk_seq = -1
-        header = self._header
-        self._flash.read(sector << 12, header)
-        count = self._flash.clean_count(header)
-        if count < 0:
-            count = self._ring_number // self._sectors
-        self._put(sector << 12, bytes(64))  # so that a half erased sector is never taken for one in use
-        self._flash.erase(sector)
-        self._flash.mark_clean(sector, count + 1)
-
-    def _wipe(self):
-        """Zero the oldest key that is left, if the newest can be read."""
-        newest = self._live[-1]
-        if not record.key_alive(self._page, self._load(newest >> 12, newest >> 5 & 127)):
-            self._key_due = True
-            self._live.pop()
-            return
-        self._put(self._live.pop(0) + 14, bytes(18))
-
-    # --- losses ---
-
-    def fill(self):
-        """Percent of the ring that is not acknowledged."""
-        if self.acked == self.head:
-            return 0
-        return ((self._top - self._open) % self._sectors + 1) * 100 // (self._sectors - _AHEAD)
-
-    def _give_up(self, sector):
-        lost = self._lost[0]
-        self._enter(sector)
-        offset = self._here()
-        while offset >= 0 and self._walk_sector == sector:
-            if self._walk_seq > self.acked:
-                if not self._lost_count[0]:
-                    put30(lost, 0, self._walk_seq)
-                put30(lost, 4, self._walk_seq)
-                self._count(record.GIVEN_UP, self._page[offset + record.KIND], self._page[offset + record.REASON])
-            offset = self._step(self._page, offset)
-
-    def _count(self, why, kind, reason):
-        lost = self._lost[why - 1]
-        at = 8 + 4 * record.class_of(kind, reason)
-        put30(lost, at, get30(lost, at) + 1)
-        self._lost_count[why - 1] += 1
-
-    def _report(self, why):
-        lost = self._lost[why - 1]
-        self.append_long(record.GAP, why, None, self._lost_count[why - 1], lost)
-        lost[:] = bytes(24)
-        self._lost_count[why - 1] = 0
-
-    # --- idle ---
-
-    def idle(self):
-        """One piece of maintenance, at most one erase long. True if there may be more."""
-        try:
-            return self._maintain()
-        except OSError:
-            self.failures += 1
-            return False
-
-    def _maintain(self):
-        if len(self._live) > 1:
-            self._wipe()
-        elif self._made and time.ticks_diff(time.ticks_ms(), self._last_ms) >= _IDLE_MOVE_MS:
-            self._write(0)
-        elif self._lost_count[0]:
-            self._report(record.GIVEN_UP)
-        elif self._lost_count[1] and self.fill() <= _CROWDED_PERCENT:
-            self._report(record.NOT_STORED)
-            self._shedding = False
-        elif len(self._ready) < _AHEAD:
-            self._advance(True)
-        elif not self._save_cursor():
-            self._mac.prepare()
-            if self._made >= _RECORDS_PER_KEY - 4:
-                self._next_mac().prepare()
-            return False
-        return True
-
-    def _save_cursor(self):
-        """Clear acknowledged groups in a header: a few at a time, for a lost cursor only means sending again."""
-        groups = 8
-        if self._saved == self._open:
-            groups = self._open_slot >> 4
-            if groups < self._saved_groups + _SAVE_GROUPS:
-                return False
-        sector = self._saved
-        done = self._saved_groups == groups
-        self._saved_groups = groups
-        if sector != self._open:
-            self._saved = self._after(sector, self._ring(sector))[0]
-            self._saved_groups = 0
-        if not done:
-            self._put(sector << 12 | _ACKED_AT, (0xFFFFFF << 3 * groups & 0xFFFFFF).to_bytes(3, "little"))
-        return True

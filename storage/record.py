@@ -47,7 +47,8 @@ COMMAND_REFUSED = const(12)  # reason: result of protocol.md; detail: operator
 LIST = const(13)  # detail: revision now held
 CLOCK = const(14)  # the clock was set; reason: trust before; detail: step in seconds, at most 2^30-1
 GAP = const(15)  # long record: records given up, counted per class
-REPEATED = const(16)  # detail: number of folded refusals of one reason
+REPEATED = const(16)  # detail: refusals that were only counted; reason and pseudonym: of the last of them
+DROPPED = const(17)  # a tombstone gives way; pseudonym: as far as the list still knows it
 
 # Reason of GRANTED and REFUSED.
 OK = const(0)
@@ -84,6 +85,9 @@ ALARM_UNRECORDED = const(7)
 ALARM_FIRE = const(8)
 ALARM_JOURNAL_FULL = const(9)
 ALARM_KEYS_LOST = const(10)
+ALARM_JOURNAL_FILLING = const(11)
+ALARM_LIST_FULL = const(12)
+ALARM_SETTINGS_LOST = const(13)
 
 # Trust in a time.
 FLOOR = const(0)
@@ -92,7 +96,8 @@ SYNCHRONISED = const(2)
 
 # Class by kind: 0 goes first under pressure, 2 last.
 LOW = const(0)
-_CLASSES = b"\x02\x01\x02\x01\x02\x01\x00\x00\x02\x02\x02\x02\x01\x01\x01\x02\x01"
+HIGH = const(2)
+_CLASSES = b"\x02\x01\x02\x01\x02\x01\x00\x00\x02\x02\x02\x02\x01\x01\x01\x02\x01\x02"
 
 
 def class_of(kind, reason):

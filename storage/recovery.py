@@ -18,7 +18,6 @@ from storage.record import get30
 _SLOTS = const(128)
 _AHEAD = const(2)
 _ENOENT = const(2)
-_FIRST_PROGRAM = const(128)  # no first program of a sector reaches further
 
 _FIRST = const(18)  # fields of a sector header
 _ACKED = const(26)
@@ -50,7 +49,8 @@ def _reset(journal):
     journal._given = -1  # sector whose records are counted as given up
     journal._lost = (bytearray(24), bytearray(24))  # payloads of the next GAP records, by reason - 1
     journal._lost_count = [0, 0]
-    journal._shedding = False  # records of the lowest class are only counted
+    journal._shed_report = 1  # how many records of the lower classes are counted before a record says so
+    journal._tail_s = -1  # the newest record in the oldest sector is not later; -1: not looked at yet
     journal._open = 0  # the cursor: all records before this sector and slot are acknowledged
     journal._open_slot = 0
     journal._saved = 0  # the same as flash knows it, in groups of 16 slots
@@ -137,9 +137,7 @@ def mount(journal):
     sector = journal._ahead = journal._top
     while len(journal._ready) < _AHEAD:
         sector = (sector + 1) % journal._sectors
-        journal._load(sector, 0)
-        # Erased to the end, and no program was begun in it.
-        if journal._flash.clean_count(page) < 0 or page[8:_FIRST_PROGRAM] != b"\xff" * (_FIRST_PROGRAM - 8):
+        if not journal._erased(sector):
             break
         journal._ahead = sector
         journal._ready.append(sector)

@@ -1,6 +1,6 @@
 """The journal's ring of sectors: which are in use, a walk over the records in them, and what upstream gets of them.
 
-Base of storage/journal.py. The walk takes a record's number from its place, not from its bytes: a sector header names
+Base of storage/upkeep.py. The walk takes a record's number from its place, not from its bytes: a sector header names
 the first one and no damaged record shifts the others.
 """
 
@@ -15,12 +15,13 @@ _SLOTS = const(128)
 _BATCH_HEADER = const(24)
 _BATCH_SLOTS = const(32)
 _ENDLESS = const(0x3FFFFFFF)
+_FIRST_PROGRAM = const(128)  # no first program of a sector reaches further
 
 _FIRST = const(18)  # number of the first record, in a sector header
 
 
 class Ring:
-    """Reads only; everything that programs or erases is in Journal."""
+    """Reads only; what programs or erases is in Upkeep and Journal."""
 
     def __init__(self, flash):
         self._flash = flash
@@ -54,6 +55,12 @@ class Ring:
             if self._ring(sector) > ring:
                 return sector, get30(self._header, _FIRST)
         return sector, _ENDLESS
+
+    def _erased(self, sector):
+        """Whether a sector was erased to the end and no program was begun in it since."""
+        page = self._page
+        self._load(sector, 0)
+        return self._flash.clean_count(page) >= 0 and page[8:_FIRST_PROGRAM] == b"\xff" * (_FIRST_PROGRAM - 8)
 
     def _enter(self, sector):
         """Start the walk at this sector's first record. False if its key slot is damaged: chain and generation stay."""
@@ -167,6 +174,7 @@ class Ring:
             return False
         self._step(self._page, offset)
         self.acked = seq
+        self._tail_s = -1
         self._open = self._walk_sector
         self._open_slot = self._walk_slot
         return True

@@ -23,6 +23,7 @@ class Settings:
         self._latest = 1
         self.source = "defaults"
         self.damaged = 0  # files that are there but cannot be used
+        self.torn = 0  # those of them whose own check fails; the others may be meant for another version
 
     def load(self, defaults, validate):
         """Return the newest settings that are whole and valid, else a copy of the defaults.
@@ -32,7 +33,7 @@ class Settings:
             validate: function that returns the checked dict or raises ValueError.
         """
         best = None
-        self.damaged = 0
+        self.damaged = self.torn = 0
         for index in range(2):
             try:
                 generation, values = self._read(index)
@@ -56,8 +57,9 @@ class Settings:
 
     def _read(self, index):
         with open(self._path + _NAMES[index], "rb") as file:
-            check, rest = file.read().split(b"\n", 1)
+            check, _, rest = file.read().partition(b"\n")
         if hexlify(sha256(rest).digest()) != check:
+            self.torn += 1
             raise ValueError("settings: check failed")
         generation, text = rest.split(b"\n", 1)
         return int(generation), json.loads(text)

@@ -7,8 +7,8 @@
 
 Offline is normal: attempts go on quietly for ever, `connected` and `last_error` tell how it stands. What comes from
 the network is authenticated here and carried out by `host`, the firmware, which has: state() -> dict,
-command(Command) -> result, command_refused(operation, result, operator), list_changed(from, to), may_connect(),
-monotonic_s().
+command(Command) -> result, command_refused(operation, result, operator), list_changed(from, to), list_full(),
+may_connect(), monotonic_s().
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import os
 
 from micropython import const
 
+from storage.allowlist import ListFull
 from sync import messages
 from sync.mqtt import Mqtt
 from sync.network import Backoff, Dialer, Wifi
@@ -240,13 +241,20 @@ class Link:
             return messages.MALFORMED
         try:
             if delta.from_revision == revision:
+                full = None
                 for index in range(delta.count):
                     change = delta.change(index)
-                    if change[0] == messages.FORGET:
-                        allowlist.forget(change[1])
-                    else:
-                        (allowlist.put, allowlist.suspend, allowlist.revoke)[change[0] - messages.PUT](*change[1:])
+                    try:
+                        if change[0] == messages.FORGET:
+                            allowlist.forget(change[1])
+                        else:
+                            (allowlist.put, allowlist.suspend, allowlist.revoke)[change[0] - messages.PUT](*change[1:])
+                    except ListFull as error:
+                        full = error  # what follows may be a revocation
                     await asyncio.sleep_ms(0)  # a card may be waiting
+                if full:
+                    self._host.list_full()
+                    raise full
                 allowlist.set_revision(delta.epoch, delta.to_revision)
                 self._host.list_changed(revision, delta.to_revision)
         finally:

@@ -180,9 +180,8 @@ for name in sys.modules:
     if name not in loaded:
         print("@loaded." + name, 0)
 
-# --- 0 ms: the most that lies beside it when a delta is applied and sectors are rewritten
-import storage.cardchange
-import storage.cardrevision
+# --- 0 ms: the most that lies beside it while the list is changed, reconciled, rewritten
+__import__("storage.cardpages")
 
 gc.collect()
 

@@ -3,7 +3,7 @@
 import gc
 from unittest import TestCase
 
-from firmware.clock import Clock
+from firmware.clock import Clock, Uptime
 from firmware.config import DEFAULTS
 from firmware.door import Door
 from firmware.passage import Passage
@@ -80,8 +80,9 @@ class CardPath(TestCase):
         self.lock = Lock(self.trace)
         self.clock = Clock(200_000_000, 50)
         self.clock.synchronise(200_000_100, 0)
+        self.uptime = Uptime()
         self.door = Door(30, 60, True)
-        self.passage = Passage(KEY, self.list, self.journal, self.clock, self.door, self.lock, DEFAULTS)
+        self.passage = Passage(KEY, self.list, self.journal, self.clock, self.uptime, self.door, self.lock, DEFAULTS)
 
     def show(self, uid=UID):
         self.passage.uid[: len(uid)] = uid
@@ -168,6 +169,48 @@ class CardPath(TestCase):
         self.trace.clear()
         self.assertEqual(self.passage.several(), record.SEVERAL_CARDS)
         self.assertEqual(self.trace, [(record.REFUSED, record.SEVERAL_CARDS, bytes(7), 0)])
+
+    def test_junk_makes_a_few_records_and_one_that_counts_the_rest(self):
+        for number in range(50):
+            self.assertEqual(self.show(bytes((number, 1, 2, 3))), record.UNKNOWN)
+            self.assertEqual(self.passage.several(), record.SEVERAL_CARDS)
+            self.uptime.advance(1000)
+            self.passage.settle()
+        self.assertEqual(len(self.trace), 4)
+        self.assertTrue(all(entry[0] == record.REFUSED for entry in self.trace))
+        self.trace.clear()
+        self.uptime.advance(10_000)
+        self.passage.settle()
+        self.passage.settle()
+        self.assertEqual(self.trace, [(record.REPEATED, record.SEVERAL_CARDS, bytes(7), 96)])
+        # Junk hides nobody else.
+        self.trace.clear()
+        self.list.entry.state = entries.REVOKED
+        self.show(b"1234")
+        self.assertEqual(self.show(), record.CANCELLED)
+        self.assertEqual([entry[0] for entry in self.trace], [record.REFUSED, record.REFUSED, record.ALARM])
+
+    def test_a_cancelled_card_shown_again_and_again_is_one_alert_and_a_count(self):
+        self.list.entry.state = entries.REVOKED
+        for _ in range(9):
+            self.assertEqual(self.show(), record.CANCELLED)
+        self.assertEqual([entry[0] for entry in self.trace], [record.REFUSED, record.ALARM])
+        self.uptime.advance(60_000)
+        self.passage.settle()
+        self.assertEqual(self.trace[2:], [(record.REPEATED, record.CANCELLED, pseudonym_of(UID), 8)])
+        self.assertEqual(self.show(), record.CANCELLED)
+        self.assertEqual(self.trace[-1][:2], (record.ALARM, record.ALARM_CANCELLED_CARD))
+
+    def test_a_count_that_cannot_be_recorded_is_kept(self):
+        for _ in range(3):
+            self.show(b"1234")
+        self.trace.clear()
+        self.journal.fails = True
+        self.uptime.advance(61_000)
+        self.passage.settle()
+        self.journal.fails = False
+        self.passage.settle()
+        self.assertEqual([entry[3] for entry in self.trace], [2])
 
     def test_a_prepared_tap_allocates_little(self):
         self.passage.uid[: len(UID)] = UID

@@ -31,6 +31,15 @@ class Journal:
     def __init__(self, trace):
         self.trace = trace
         self.fails = False
+        self.full = 0
+        self.kept_from_s = None
+
+    def fill(self):
+        return self.full
+
+    def idle(self, keep_from_s):
+        self.kept_from_s = keep_from_s
+        return False
 
     def stamp(self, time_s, trust, uncertainty):
         self.stamped = time_s, trust, uncertainty
@@ -80,6 +89,27 @@ class Passage:
     granted = b"\x01" * 7
     unrecorded = 0
 
+    def prepare(self):
+        pass
+
+    settle = prepare
+
+
+class Allowlist:
+    def fill(self):
+        return 3, 1, 254
+
+    def digest(self):
+        return b"12345678", b"abcdefgh"
+
+    def idle(self, now_min):
+        return False
+
+
+class Watchdog:
+    def feed(self):
+        pass
+
 
 class Link:
     def __init__(self):
@@ -110,7 +140,9 @@ class Doors(TestCase):
     def setUp(self):
         self.trace = []
         parts = Parts()
-        parts.reader = parts.allowlist = parts.watchdog = None
+        parts.reader = None
+        parts.watchdog = Watchdog()
+        parts.allowlist = self.allowlist = Allowlist()
         parts.passage = Passage()
         parts.door = Door(30, 60, True)
         parts.lock = self.lock = Lock(self.trace)
@@ -118,10 +150,10 @@ class Doors(TestCase):
         parts.journal = self.journal = Journal(self.trace)
         parts.uptime = Uptime()
         parts.clock = self.clock = Clock(200_000_000, 50)
-        parts.settings = {"open_s": 5}
+        parts.settings = {"open_s": 5, "keep_days": 30}
         parts.log = Log()
         parts.reset_cause = 1
-        parts.keys_lost = False
+        parts.alarms = []
         parts.contacts = self.contacts = {
             name: Contact(name == "leaf") for name in ("leaf", "exit", "fire", "key", "intercom", "tamper")
         }
@@ -300,6 +332,46 @@ class Doors(TestCase):
         self.assertEqual(self.service.state()["alarms"], [record.ALARM_HELD_OPEN])
         self.assertTrue(self.service.may_connect())
 
+    def keep_house(self):
+        async def work():
+            keeper = asyncio.create_task(self.service._keep_house())
+            await asyncio.sleep_ms(250)
+            keeper.cancel()
+
+        asyncio.run(work())
+
+    def test_a_journal_that_fills_warns_before_it_is_full_and_does_not_flicker(self):
+        seen = []
+        for self.journal.full in (79, 80, 79, 76, 80, 90, 86, 84, 80, 74, 79):
+            self.keep_house()
+            seen.append(list(self.service.state()["alarms"]))
+        warning, full = record.ALARM_JOURNAL_FILLING, record.ALARM_JOURNAL_FULL
+        expected = [[], [warning], [warning], [warning], [warning], [full, warning], [full, warning]]
+        self.assertEqual(seen, expected + [[warning], [warning], [], []])
+        self.assertEqual(len(self.taken()), 4)
+
+    def test_what_is_acknowledged_is_kept_for_the_site_s_days(self):
+        self.keep_house()
+        self.assertEqual(self.journal.kept_from_s, 0)  # nobody knows what time it is
+        self.clock.synchronise(300_000_000, self.service._uptime.seconds)
+        self.keep_house()
+        self.assertTrue(0 <= self.journal.kept_from_s - (300_000_000 - 30 * 86400) < 5)
+
+    def test_a_full_list_is_one_alarm_until_a_delta_fits(self):
+        self.service.list_full()
+        self.service.list_full()
+        self.assertEqual(self.service.state()["alarms"], [record.ALARM_LIST_FULL])
+        self.service.list_changed(5, 6)
+        self.assertEqual(self.service.state()["alarms"], [])
+        kinds = [entry[:2] for entry in self.taken()]
+        alarm = record.ALARM_LIST_FULL
+        self.assertEqual(kinds, [(record.ALARM, alarm), (record.ALARM_ENDED, alarm), (record.LIST, 0)])
+
+    def test_a_tombstone_that_gives_way_is_told(self):
+        self.allowlist.giving_way(b"\0tomb01")
+        self.assertEqual(self.taken(), [(record.DROPPED, 0, 0)])
+
     def test_the_state_tells_lock_door_and_clock(self):
         state = self.service.state()
         self.assertEqual((state["door"], state["lock"], state["clock"]), ("secured", "locked", "floor"))
+        self.assertEqual((state["cards"], state["digests"]), ((3, 1, 254), [b"12345678".hex(), b"abcdefgh".hex()]))

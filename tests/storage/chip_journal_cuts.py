@@ -4,7 +4,7 @@ import random
 import unittest
 
 from boards.sim.norflash import PowerCut, Region
-from journal_world import EPOCH, KEY, Bench
+from journal_world import EPOCH, KEY, Bench, take_over
 from oracle_journal import Truth, Upstream
 from storage import record
 from storage.flash import Flash
@@ -41,8 +41,8 @@ class PowerCuts(unittest.TestCase):
             while True:
                 seed = random.getrandbits(20)
                 bench.restore()
-                bench.truth = self.copy(Truth(), truth)
-                bench.upstream = self.copy(Upstream(KEY), received)
+                bench.truth = take_over(Truth(), truth)
+                bench.upstream = take_over(Upstream(KEY), received)
                 try:
                     bench.reboot()
                     bench.nor.fail_at(cut, how, seed)
@@ -75,11 +75,6 @@ class PowerCuts(unittest.TestCase):
                 cuts += 1
         print("fill", fill, "sent", sent, "cuts", cuts)
         self.assertTrue(cuts > 150)
-
-    def copy(self, target, source):
-        for name, value in source.__dict__.items():
-            setattr(target, name, value[:] if isinstance(value, (list, bytearray)) else value)
-        return target
 
     def test_from_the_beginning(self):
         self.run_from(0, 0)

@@ -131,7 +131,7 @@ class Cuts(Base):
                 bad[bit >> 3] ^= 1 << (bit & 7)
                 write(name, bad)
                 self.assertEqual(self.load(), left)
-                self.assertEqual(self.store.damaged, 1)
+                self.assertEqual((self.store.damaged, self.store.torn), (1, 1))
             write(name, good)
 
     def test_both_bad(self):
@@ -152,6 +152,6 @@ class Cuts(Base):
             write("b", whole(9, text))
             write("a", whole(8, b'{"held_s": 40, "site": "north"}'))
             self.assertEqual(self.load(), OLD)
-            self.assertEqual((self.store.source, self.store.damaged), ("a", 1))
+            self.assertEqual((self.store.source, self.store.damaged, self.store.torn), ("a", 1, 0))
         write("b", whole(9, b"{}").replace(b"9", b"x"))
         self.assertEqual(self.load(), OLD)

@@ -28,6 +28,13 @@ class FakeTime:
         return ((end - start + (1 << 29)) & (1 << 30) - 1) - (1 << 29)
 
 
+def take_over(target, source):
+    """Give one Truth or Upstream all that another knows; return it."""
+    for name, value in source.__dict__.items():
+        setattr(target, name, value[:] if isinstance(value, (list, bytearray)) else value)
+    return target
+
+
 class Bench:
     """A journal on a small flash, an upstream, and the truth."""
 

@@ -40,6 +40,25 @@ class Oracle:
         else:
             raise ValueError(operation)
 
+    def reconcile(self, page, chosen):
+        """Make the cards of `chosen` (a function of the pseudonym) be those of a page.
+
+        Revoked ones stay; return how many of the page they beat.
+        """
+        named = {card[1]: card for card in page}
+        for pseudonym in [p for p in self.cards if chosen(p) and p not in named]:
+            if self.cards[pseudonym][0] != REVOKED:
+                del self.cards[pseudonym]
+        beaten = 0
+        for pseudonym, (state, _, valid_from, valid_until, group, key_version, uses) in named.items():
+            old = self.cards.get(pseudonym)
+            wanted = [state, valid_from, valid_until, group, key_version, uses, uses]
+            if old and old[0] == REVOKED and state != REVOKED:
+                beaten += 1
+            elif old is None or old[:6] != wanted[:6]:
+                self.cards[pseudonym] = wanted
+        return beaten
+
     def look(self, pseudonym):
         """Return what a lookup must find."""
         card = self.cards.get(pseudonym)

@@ -81,15 +81,17 @@ class List(TestCase):
 
         run(work())
 
-    def test_a_full_list_keeps_its_revision(self):
+    def test_a_full_list_takes_all_but_what_needs_room_and_keeps_its_revision(self):
         async def work():
             rig = Rig()
-            rig.allowlist.full_after = 1
+            rig.allowlist.full = ("put",)
             await rig.connect()
-            await rig.say(b"list", self.delta(5, 6))
+            await rig.say(b"list", self.delta(5, 6, 5))
             self.assertEqual((await rig.state())["list"], [OFFICE.hex(), 5])
-            self.assertEqual((rig.link.failed, rig.host.changes), (1, []))
-            rig.allowlist.full_after = 1000
+            self.assertEqual((rig.link.failed, rig.host.changes, rig.host.full), (1, [], 1))
+            # A card that was cancelled behind one that found no room is cancelled.
+            self.assertEqual([call[0] for call in rig.allowlist.calls], ["suspend", "revoke", "forget"])
+            rig.allowlist.full = ()
             await rig.say(b"list", self.delta(5, 6))
             self.assertEqual((await rig.state())["list"], [OFFICE.hex(), 6])
 

@@ -6,6 +6,7 @@ from hashlib import sha256
 
 from streams import CONNACK, Dialer, Stream, puback, publish, suback
 
+from storage.allowlist import ListFull
 from sync import upstream
 from sync.link import Link
 from sync.network import Backoff
@@ -79,7 +80,7 @@ class Allowlist:
         self.office_epoch = int.from_bytes(office_epoch, "little")
         self.revision = revision
         self.calls = []
-        self.full_after = 1000
+        self.full = ()  # names of changes for which there is no room
 
     def put(self, *change):
         self._take("put", change)
@@ -94,8 +95,8 @@ class Allowlist:
         self._take("forget", change)
 
     def _take(self, name, change):
-        if len(self.calls) >= self.full_after:
-            raise OSError(28, "list full")
+        if name in self.full:
+            raise ListFull(28, "list full")
         self.calls.append((name, change))
 
     def set_revision(self, office_epoch, revision):
@@ -111,6 +112,7 @@ class Host:
         self.commands = []
         self.refusals = []
         self.changes = []
+        self.full = 0
         self.answer = 0
 
     def state(self):
@@ -125,6 +127,9 @@ class Host:
 
     def list_changed(self, first, last):
         self.changes.append((first, last))
+
+    def list_full(self):
+        self.full += 1
 
     def may_connect(self):
         return self.allowed

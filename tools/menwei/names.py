@@ -20,7 +20,7 @@ def _table(module, *names: str, prefix: str = "") -> dict[int, str]:
 KINDS = _table(
     record,
     *("BOOT", "GRANTED", "REFUSED", "PASSED", "NOT_PASSED", "OPENED", "CLOSED", "ALARM", "ALARM_ENDED", "RELEASED"),
-    *("COMMAND", "COMMAND_REFUSED", "LIST", "CLOCK", "GAP", "REPEATED"),
+    *("COMMAND", "COMMAND_REFUSED", "LIST", "CLOCK", "GAP", "REPEATED", "DROPPED"),
 )
 REASONS = _table(
     record,
@@ -31,7 +31,7 @@ CAUSES = _table(record, "NONE", "CARD", "REMOTE", "EXIT", "INTERCOM", "KEY", "HA
 ALARMS = _table(
     record,
     *("FORCED", "HELD_WARNING", "HELD_OPEN", "CANCELLED_CARD", "TAMPER", "READER", "UNRECORDED", "FIRE"),
-    *("JOURNAL_FULL", "KEYS_LOST"),
+    *("JOURNAL_FULL", "KEYS_LOST", "JOURNAL_FILLING", "LIST_FULL", "SETTINGS_LOST"),
     prefix="ALARM_",
 )
 TRUST = _table(record, "FLOOR", "HELD", "SYNCHRONISED")

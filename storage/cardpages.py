@@ -1,0 +1,82 @@
+"""Full reconciliation of the allowlist, page by page and in place: no moment at which a valid card is missing.
+
+    for _ in cards.reconcile(office_epoch, revision, first, last, page):  # Allowlist.reconcile
+        await asyncio.sleep_ms(0)  # a card may be waiting
+    cards.reconciling  # (office epoch, revision, position): the next page begins there, also after a power cut
+
+The *position* of a card is `logical sector << 16 | p[1] << 8 | p[2]` of its pseudonym p. A page is a list of all cards
+that the office has from position `first` up to, not including, `last`, in one sector, each as (state, pseudonym,
+valid_from, valid_until, group, key_version, granted). What else the door holds there is forgotten, except revoked
+cards: those stay, and what the door knows as revoked does not become live by a page; `conflicts` counts them, and the
+digests tell the office. The last page ends at `logical sectors << 16` and sets the revision. Loaded on demand.
+"""
+
+from storage import cardchange, cardrevision
+from storage.allowlist import FORGOTTEN, NOWHERE
+from storage.entry import COUNTER, DEAD, REVOKED, sector_of, state, valid, whole
+
+
+def reconcile(cards, office_epoch, revision, first, last, page):
+    """Make one page of the list be what the office says; a generator, each step is about one change.
+
+    It may be stopped anywhere, given again, and given again when it is done.
+
+    Raises:
+        ValueError: the page is not the next one, or breaks its own limits; nothing was changed.
+        ListFull: no room for one of its cards; those before it are applied, the page may be given again.
+    """
+    end = cards._logicals << 16
+    under_way = cards.reconciling
+    done = under_way[2] if under_way and under_way[:2] == (office_epoch, revision) else 0
+    logical = first >> 16
+    if not 0 <= first < last <= end or last - 1 >> 16 != logical:
+        raise ValueError("cards: a page must lie in one of the %d sectors" % cards._logicals)
+    if first > done:
+        raise ValueError("cards: pages come in order, the next one begins at position %d" % done)
+    if office_epoch == cards.office_epoch and revision < cards.revision:
+        raise ValueError("cards: revisions never go back, this list has %d" % cards.revision)
+    known = bytearray()
+    for card in page:
+        if not first <= _position(card[1], cards._logicals) < last:
+            raise ValueError("cards: a card does not belong to this page")
+        known += card[1][1:]
+    yield from _forget_others(cards, logical, first & 0xFFFF, last - 1 & 0xFFFF, known)
+    for card in page:
+        if cards.find(card[1]) and cards.entry.state == REVOKED != card[0]:
+            cards.conflicts += 1
+        else:
+            cardchange.apply(cards, card[0], card[1], card[2:], True)
+        yield
+    if last == end:
+        cardrevision.set_revision(cards, office_epoch, revision)
+    elif last > done:
+        cardrevision.set_progress(cards, office_epoch, revision, last)
+
+
+def _position(pseudonym, logicals):
+    return sector_of(pseudonym, logicals) << 16 | pseudonym[1] << 8 | pseudonym[2]
+
+
+def _forget_others(cards, logical, low, high, known):
+    """Forget the cards between two positions of a sector whose six bytes do not stand in `known`."""
+    number = 2
+    while number < 256:
+        physical = cards._map[logical]
+        if physical == NOWHERE:
+            return
+        slot = bytearray(16)
+        cards._flash.read(physical << 12 | number << 4, slot)
+        number += 1
+        if (
+            low <= (slot[0] << 8 | slot[1]) <= high
+            and valid(slot, 0)
+            and slot[13] & 3 != COUNTER
+            and state(slot, 0) not in (REVOKED, DEAD)
+            and not any(known[at : at + 6] == slot[:6] for at in range(0, len(known), 6))
+        ):
+            cardchange.apply(cards, FORGOTTEN, whole(slot, logical, cards._logicals), (0, 0, 0))
+            if cards._map[logical] != physical:
+                number = 2  # the flash refused a program: all that counts lies in another sector now
+            yield
+        elif number & 15 == 0:
+            yield
