@@ -4,7 +4,8 @@
     keys.load()                       # keys.lost: neither copy can be used
     list_key = keys.purpose(b"list")
 
-NVS erases itself when its format changes or it is worn; the file covers that, and each copy repairs the other. The
+NVS erases itself when its format changes or it is worn; the file covers that, and the newer copy, told by a generation
+that counts up with each change, repairs the other. A copy is a check, the generation, the key, and the secret. The
 journal's start key is not kept: `journal.format` takes it once, the office keeps it, and so nobody who reads the
 flash can go back to it.
 """
@@ -16,6 +17,7 @@ from storage.mac import derive
 _KEY = 32
 _CHECK = 8
 _SECRET = 64
+_GENERATION = 4
 _ROOM = 160
 _BLOB = "keys"
 
@@ -27,6 +29,7 @@ class Keys:
         self._nvs = nvs
         self._path = directory + "/keys"
         self._door_key = None
+        self._generation = 0
         self.wifi_secret = ""
         self.lost = True
         self.repaired = 0
@@ -35,18 +38,19 @@ class Keys:
         return "Keys(%s)" % ("lost" if self.lost else "present")
 
     def load(self):
-        """Take the first copy that is whole and write the other anew if it is not the same."""
-        copies = (self._from_nvs(), self._from_file())
-        for blob in copies:
-            if blob:
-                self._take(blob)
-                if copies[0] != copies[1]:
-                    try:
-                        self._write(blob)
-                        self.repaired += 1
-                    except OSError:
-                        pass  # one copy is enough to start; the next start tries again
-                return
+        """Take the newest copy that is whole and write the other anew if it is not the same."""
+        newest = nvs = self._from_nvs()
+        file = self._from_file()
+        if file and not (nvs and _generation_of(nvs) >= _generation_of(file)):
+            newest = file
+        if newest:
+            self._take(newest)
+            if nvs != file:
+                try:
+                    self._write(newest)
+                    self.repaired += 1
+                except OSError:
+                    pass  # one copy is enough to start; the next start tries again
 
     def store(self, door_key, wifi_secret):
         """Keep new secrets, both copies.
@@ -56,9 +60,12 @@ class Keys:
         """
         if len(door_key) != _KEY:
             raise ValueError("door key: 32 bytes are needed")
-        body = bytes(door_key) + wifi_secret.encode()
-        if len(body) > _KEY + _SECRET:
+        secret = wifi_secret.encode()
+        if len(secret) > _SECRET:
             raise ValueError("Wi-Fi secret: at most 64 bytes")
+        if self.lost:
+            self.load()  # go on from the generation that is there
+        body = (self._generation + 1).to_bytes(_GENERATION, "little") + bytes(door_key) + secret
         blob = sha256(b"menwei keys" + body).digest()[:_CHECK] + body
         self._write(blob)
         self._take(blob)
@@ -70,13 +77,14 @@ class Keys:
         return derive(self._door_key, name)
 
     def _take(self, blob):
-        self._door_key = blob[_CHECK : _CHECK + _KEY]
-        self.wifi_secret = blob[_CHECK + _KEY :].decode()
+        self._generation = _generation_of(blob)
+        self._door_key = blob[_CHECK + _GENERATION : _CHECK + _GENERATION + _KEY]
+        self.wifi_secret = blob[_CHECK + _GENERATION + _KEY :].decode()
         self.lost = False
 
     def _checked(self, blob):
         body = blob[_CHECK:]
-        whole = len(body) >= _KEY and sha256(b"menwei keys" + body).digest()[:_CHECK] == blob[:_CHECK]
+        whole = len(body) >= _GENERATION + _KEY and sha256(b"menwei keys" + body).digest()[:_CHECK] == blob[:_CHECK]
         return blob if whole else None
 
     def _from_nvs(self):
@@ -100,3 +108,7 @@ class Keys:
         self._nvs.commit()
         with open(self._path, "wb") as file:
             file.write(blob)
+
+
+def _generation_of(blob):
+    return int.from_bytes(blob[_CHECK : _CHECK + _GENERATION], "little")

@@ -83,13 +83,13 @@ class Copies(Base):
         self.present()
         blob = self.file()
         self.assertEqual(blob, self.nvs.kept["keys"])
-        body = DOOR_KEY + SECRET.encode()
+        body = b"\1\0\0\0" + DOOR_KEY + SECRET.encode()
         self.assertEqual(blob, sha256(b"menwei keys" + body).digest()[:8] + body)
 
     def test_each_copy_repairs_the_other(self):
         self.stored()
         blob = self.file()
-        for bad in (b"", blob[:-1], blob[:39], blob[:8], b"\xff" * 160, bytes(200), blob + b"x"):
+        for bad in (b"", blob[:-1], blob[:43], blob[:12], blob[:8], b"\xff" * 160, bytes(200), blob + b"x"):
             self.nvs.kept["keys"] = bad
             self.present(1)
             self.assertEqual(self.nvs.kept["keys"], blob)
@@ -131,6 +131,22 @@ class Copies(Base):
         self.nvs.kept["keys"] = old  # before NVS was written
         self.write(old)
         self.present()
+
+    def test_the_newer_copy_wins_wherever_it_lies(self):
+        """An NVS that falls back to what it held before must not bring old keys back."""
+        self.stored()
+        old = self.file()
+        other = bytes(range(32))
+        for place in ("nvs", "file"):
+            Keys(self.nvs, FOLDER).store(other, "")
+            new = self.file()
+            if place == "nvs":
+                self.nvs.kept["keys"] = old
+            else:
+                self.write(old)
+            self.assertEqual(self.start().purpose(b"cmd"), derive(other, b"cmd"))
+            self.assertEqual(self.keys.repaired, 1)
+            self.assertEqual((self.nvs.kept["keys"], self.file()), (new, new))
 
     def test_a_copy_that_cannot_be_repaired_does_not_stop_the_door(self):
         self.stored()
