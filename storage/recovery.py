@@ -18,10 +18,15 @@ from storage.record import get30
 _SLOTS = const(128)
 _AHEAD = const(2)
 _ENOENT = const(2)
+_EIO = const(5)
 
 _FIRST = const(18)  # fields of a sector header
 _ACKED = const(26)
 
+_HEADER = const(8)  # where the header begins behind the clean mark, and where it ends
+_HEADER_END = const(26)
+
+_DAMAGED = "journal is damaged, no header can be read: read the flash out, then commission the door"
 _NOT_FORMATTED = "journal is not formatted: commission the door"
 
 
@@ -39,6 +44,7 @@ def _reset(journal):
     journal.key_lost = False  # the key slot was damaged: records are sealed with a key that nobody knows
     journal.stamp(0, record.FLOOR, 31)
 
+    journal._mended = {}  # bytes 8 to 25 of headers with a flipped bit, put right, by sector
     journal._page_at = -1  # address of what stands in _page
     journal._tail = 0  # oldest sector in use
     journal._top = 0  # newest sector in use
@@ -93,7 +99,7 @@ def mount(journal):
     _reset(journal)
     top, tail, waiting, journal._ring_number = _survey(journal)
     if top < 0:
-        raise OSError(_ENOENT, _NOT_FORMATTED)
+        raise OSError(*_why_none(journal))
     journal._top = top
     journal._tail = tail
     journal._ring(top)
@@ -160,6 +166,8 @@ def _survey(journal):
     for sector in range(journal._sectors):
         ring = journal._ring(sector)
         if ring < 0:
+            ring = _mend(journal, sector)
+        if ring < 0:
             continue
         if lowest < 0:
             lowest = sector
@@ -173,6 +181,35 @@ def _survey(journal):
             waiting = sector
             ring_waiting = ring
     return top, lowest if after < 0 else after, waiting, ring_top
+
+
+def _mend(journal, sector):
+    """Ring number if one flipped bit makes the header that was read last none of ours, else -1.
+
+    A header stands for up to 126 records, and for the whole journal if it is the only one.
+    """
+    header = journal._header
+    found = header[_HEADER:_HEADER_END]
+    if found == b"\xff" * len(found) or found == bytes(len(found)):
+        return -1  # erased, or retired
+    for bit in range(8 * _HEADER, 8 * _HEADER_END):
+        header[bit >> 3] ^= 1 << (bit & 7)
+        if journal._sound(header):
+            journal._mended[sector] = found = bytes(header[_HEADER:_HEADER_END])
+            _try_put(journal, sector << 12 | _HEADER, len(found), found)  # a bit that came up goes down again
+            return get30(header, 14)
+        header[bit >> 3] ^= 1 << (bit & 7)
+    return -1
+
+
+def _why_none(journal):
+    """Arguments of the error when no sector is in use: what lies there must not be erased unless it is nothing."""
+    for sector in range(journal._sectors):
+        journal._load(sector, 0)
+        found = bytes(journal._page[_HEADER:_HEADER_END])
+        if found != b"\xff" * len(found) and found != bytes(len(found)):
+            return _EIO, _DAMAGED
+    return _ENOENT, _NOT_FORMATTED
 
 
 def _groups(journal):

@@ -44,9 +44,14 @@ class Ring:
         """Ring number of a sector, -1 if it is not in use. Its header stays in self._header."""
         header = self._header
         self._flash.read(sector << 12, header)
-        if header[8:10] != b"J\1" or not sealed(b"menwei journal", header, 8, 22, 4):
-            return -1
+        if not self._sound(header):
+            if sector not in self._mended:
+                return -1
+            header[8:26] = self._mended[sector]
         return get30(header, 14)
+
+    def _sound(self, header):
+        return header[8:10] == b"J\1" and sealed(b"menwei journal", header, 8, 22, 4)
 
     def _after(self, sector, ring):
         """The sector in use after this one; its first number. The newest sector comes after itself."""

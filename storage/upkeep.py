@@ -93,6 +93,7 @@ class Upkeep(Ring):
         count = self._flash.clean_count(header)
         if count < 0:
             count = self._ring_number // self._sectors
+        self._mended.pop(sector, None)
         self._put(sector << 12, bytes(64))  # so that a half erased sector is never taken for one in use
         self._flash.erase(sector)
         self._flash.mark_clean(sector, count + 1)

@@ -113,6 +113,18 @@ class Bench:
                 target.write(page)
         self.nor = NorFlash(PATH, self.size)
 
+    def flip(self, address, mask):
+        """Flip bits of one byte past all rules."""
+        byte = bytearray(1)
+        self.nor.close()
+        with open(PATH, "r+b") as file:
+            file.seek(address)
+            file.readinto(byte)
+            byte[0] ^= mask
+            file.seek(address)
+            file.write(byte)
+        self.nor = NorFlash(PATH, self.size)
+
     def holds(self, needle):
         """Whether these bytes stand anywhere in the flash."""
         data = bytearray(4096)
