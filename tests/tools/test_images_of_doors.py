@@ -1,0 +1,94 @@
+"""Both readers of flash images against what the door itself says, on images that its own code made on the unix port."""
+
+import json
+import random
+import subprocess
+from collections import Counter
+
+import pytest
+from conftest import MICROPYTHON, micropython_environment
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from menwei.build import ROOT
+from menwei.cardimage import LIVE, REVOKED, SUSPENDED, read_cards
+from menwei.image import read_journal
+from menwei.inspect_image import Options, inspect
+from menwei.rawflash import SECTOR
+
+KEY = bytes(range(16))
+CARDS, JOURNAL = 6, 8
+HEAP = "heapsize=4m"  # this door also keeps the list of what it says
+TIMEOUT_S = 300
+
+
+def make(folder, seed, changes, cuts, cards=CARDS, journal=JOURNAL):
+    """Images of one door, each with what the door says about it."""
+    environment = micropython_environment()
+    environment["MICROPYPATH"] += f":{ROOT / 'tests' / 'storage'}"
+    words = [folder, seed, changes, cards, journal, cuts]
+    done = subprocess.run(
+        [MICROPYTHON, "-X", HEAP, ROOT / "tests" / "tools" / "door_image.py", *map(str, words)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    for line in done.stdout.splitlines():
+        told = json.loads(line)
+        yield (folder / told["image"]).read_bytes(), told
+
+
+@pytest.fixture(scope="module")
+def seed():
+    value = random.SystemRandom().randrange(1 << 30)
+    print("seed", value)
+    return value
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory, seed):
+    """A door with a busy life and many power cuts; its last image is a door at rest."""
+    return list(make(tmp_path_factory.mktemp("images"), seed, 220, 40))
+
+
+def test_there_is_enough_to_read(images):
+    assert len(images) == 41
+    assert all(len(told["cards"]) > 50 for _, told in images[5:])
+    assert any(told["torn"] or told["torn_slots"] for _, told in images)
+    assert images[-1][1]["first"] > 1  # the ring went round
+
+
+def test_every_card_and_both_digests(images):
+    for image, told in images:
+        cards = read_cards(image, 0, CARDS * SECTOR)
+        seen = [
+            (card.state, card.valid_from, card.valid_until, card.group, card.key_version, card.uses_left)
+            for card in cards.cards
+        ]
+        assert Counter(seen) == Counter(map(tuple, told["cards"])), told["image"]
+        assert [cards.digest_live.hex(), cards.digest_tombstones.hex()] == told["digests"], told["image"]
+        live = cards.in_state(LIVE) + cards.in_state(SUSPENDED)
+        assert [live, cards.in_state(REVOKED), cards.slots] == told["fill"]
+        assert [cards.office_epoch, cards.revision] == told["revision"]
+        assert cards.torn == told["torn"], told["image"]
+
+
+def test_every_record_and_the_cursor(images):
+    for image, told in images:
+        journal = read_journal(image, CARDS * SECTOR, JOURNAL * SECTOR, KEY)
+        assert journal.epoch.hex() == told["epoch"]
+        assert b"".join(record.raw for record in journal.records).hex() == told["raws"], told["image"]
+        assert (journal.records[0].seq, journal.head) == (told["first"], told["head"]), told["image"]
+        assert journal.acked == told["acked"], told["image"]
+        assert journal.checked == len(journal.records)
+        assert journal.records[-1].boot + 1 >= told["boot"]
+
+
+def test_nothing_is_wrong_after_any_power_cut(images):
+    for image, told in images:
+        journal = read_journal(image, CARDS * SECTOR, JOURNAL * SECTOR, KEY)
+        assert not journal.problems, told["image"]
+        assert not [finding for finding in read_cards(image, 0, CARDS * SECTOR).findings if finding.wrong]
