@@ -21,7 +21,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from menwei.journalscan import CHAIN, GROUP, HALF, LIVE, JournalSector, KeySlot, Record, Scan, scan_journal
+from menwei.journalscan import CHAIN, GROUP, LIVE, WIPED, JournalSector, KeySlot, Record, Scan, scan_journal
 from menwei.rawflash import Finding
 
 NO_CHAIN = bytes(CHAIN)
@@ -273,24 +273,31 @@ class _Judge:
         before: KeySlot | None = None
         for place, slot in enumerate(slots):
             where = {"sector": slot.sector, "slot": slot.slot, "seq": self._record_after(slot)}
-            if slot.state == HALF:
-                text = "bytes 14–31 are neither a key nor zeros: a wipe was cut short, or they were damaged"
-                self._scan.note("key not wiped", text, **where, wrong=place < newest)
-            elif slot.state == LIVE and place < newest:
-                later = all(other.state == LIVE for other in slots[place:newest])
-                text = "it lies beside newer ones; the door wipes it when idle"
-                if not later or slot.sector not in recent:
-                    text = "it lies beside newer ones and should have been wiped long ago"
-                self._scan.note("key not wiped", text, **where, wrong=not later or slot.sector not in recent)
+            if slot.state != WIPED and place < newest:
+                # The oldest is wiped first.
+                due = all(other.state == LIVE for other in slots[place + 1 : newest]) and slot.sector in recent
+                text = "it lies" if slot.state == LIVE else "a part of it lies"
+                text += " beside newer ones; the door wipes it when idle" if due else " there long after its time"
+                self._scan.note("key not wiped", text, **where, wrong=not due)
             expected = self._keys.of(slot.generation) if self._keys.from_start and slot.state == LIVE else None
             if expected is not None and expected != slot.key and self._journal.key_fits is not False:
                 text = "its key does not follow from the start key: the door lost its own, or somebody put it there"
                 self._scan.note("foreign key", text, **where)
-            if before and slot.generation - before.generation not in (0, 1):
+            if before and slot.generation - before.generation not in (0, 1) and not self._lost_between(before, slot):
                 text = f"generation {slot.generation} follows {before.generation}"
                 self._scan.note("damaged key slot", text, **where)
             before = slot
         self._chains()
+
+    def _lost_between(self, before: KeySlot, slot: KeySlot) -> bool:
+        """Whether a key slot between these two may be one of those that are damaged or missing."""
+        order = {sector.number: place for place, sector in enumerate(self._scan.sectors)}
+        start, end = (order[before.sector], before.slot), (order[slot.sector], slot.slot)
+        junk = ((place, at) for place, sector in enumerate(self._scan.sectors) for at in sector.junk)
+        if any(start < place < end for place in junk):
+            return True
+        numbers = [self._record_after(either) for either in (before, slot)]
+        return None not in numbers and any(numbers[0] <= last < numbers[1] for _, last in self._missing)
 
     def _record_after(self, slot: KeySlot) -> int | None:
         return next((record.seq for record in self._all if record.key_slot is slot), None)

@@ -168,6 +168,8 @@ def scan_journal(region: bytes) -> Scan:
 def _order(scan: Scan, parts: list[bytes], heads: dict[int, bytes], broken: list[int], top: int) -> None:
     """Put the sectors in use into the order of their ring numbers; physically the ring runs round the region."""
     ring, found, begun = -1, [], False
+    if (top + 1) % len(parts) in broken and _goes_on(parts[(top + 1) % len(parts)], parts[top]):
+        top = (top + 1) % len(parts)  # the door takes it in again when it starts
     around = [(top + 1 + step) % len(parts) for step in range(len(parts))]
     for place, number in enumerate(around):
         head = heads.get(number)
@@ -187,7 +189,6 @@ def _order(scan: Scan, parts: list[bytes], heads: dict[int, bytes], broken: list
         bits = little(parts[number][26:29])
         groups = next((group for group in range(8) if not happened(bits, group)), 8)
         found.append((ring, JournalSector(number, ring, little(head[10:14]), groups)))
-    _after_top(scan, parts, broken, around, found)
     scan.sectors = [sector for _, sector in sorted(found, key=lambda pair: pair[0])]
     for sector in scan.sectors:
         _slots(scan, sector, parts[sector.number])
@@ -208,20 +209,12 @@ def _in_use(scan: Scan, data: bytes, number: int, place: int, begun: bool) -> bo
     return False
 
 
-def _after_top(scan: Scan, parts: list[bytes], broken: list[int], around: list[int], found: list) -> None:
-    """The newest sector's own header may be the damaged one: then its key slot goes on from the sector before."""
-    number = around[0]
-    if number not in broken or not found:
-        return
-    last = max(found, key=lambda pair: pair[0])[1]
-    probe = JournalSector(last.number, 0, None, 0)
-    _slots(Scan(), probe, parts[last.number])
-    first = _key_slot(number, 1, parts[number][SLOT : 2 * SLOT])
-    if first and probe.records and first.chain == probe.records[-1].chain:
-        scan.findings = [finding for finding in scan.findings if finding.sector != number]
-        text = "it cannot be read; its key slot goes on from the sector before, and the door takes it in again"
-        scan.note("damaged header", text, sector=number)
-        found.append((last.ring + 0.5, JournalSector(number, last.ring + 1, None, 0)))
+def _goes_on(data: bytes, last: bytes) -> bool:
+    """Whether the key slot of a sector goes on from the last record of another: then only its header is damaged."""
+    before = JournalSector(0, 0, None, 0)
+    _slots(Scan(), before, last)
+    first = _key_slot(0, 1, data[SLOT : 2 * SLOT])
+    return bool(first and before.records) and first.chain == before.records[-1].chain
 
 
 def _code(value: int) -> int:

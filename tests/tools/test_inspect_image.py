@@ -1,0 +1,560 @@
+"""`menwei image inspect`: what is done to an image is found and named, and no secret is ever shown."""
+
+import hashlib
+import io
+import json
+import random
+import struct
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from journal_writer import Writer
+from rich.console import Console
+from test_images_of_doors import CARDS, JOURNAL, KEY, make
+from typer.testing import CliRunner
+
+from menwei.cli import app
+from menwei.flashmap import ImageError, boards, locate, partition_table
+from menwei.inspect_image import Options, inspect
+from menwei.inspect_report import show
+from menwei.keyfile import KeyFile
+from menwei.rawflash import SECTOR
+
+EPOCH = b"\x05\x06\x07\x08"
+DOOR = "north"
+CARDS_AT, JOURNAL_AT = 0x10000, 0x10000 + CARDS * SECTOR
+SLOT = 32
+CHIP = 1 << 20
+WITH_KEY = Options(start_key=lambda epoch: KEY)
+
+
+def table(entries):
+    """A partition table as ESP-IDF writes it."""
+    data = b"".join(
+        struct.pack("<2sBBII16sI", b"\xaa\x50", 1, 0x81, offset, size, label.encode(), 0)
+        for label, offset, size in entries
+    )
+    return (data + b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(data).digest()).ljust(0xC00, b"\xff")
+
+
+TABLE = table([("nvs", 0x9000, 0x6000), ("cards", CARDS_AT, CARDS * SECTOR), ("journal", JOURNAL_AT, JOURNAL * SECTOR)])
+
+
+def whole(regions, partitions=TABLE):
+    """The image of a whole chip around the two regions."""
+    image = bytearray(b"\xff" * CHIP)
+    image[0x8000 : 0x8000 + len(partitions)] = partitions
+    image[CARDS_AT : CARDS_AT + len(regions)] = regions
+    return bytes(image)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """The flash of a door at rest."""
+    ((regions, _),) = make(tmp_path_factory.mktemp("door"), 20261124, 300, 0)
+    return whole(regions)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    path = tmp_path_factory.mktemp("keys") / "keys.json"
+    file = KeyFile("garden")
+    file.add(DOOR, bytes(32), {EPOCH: KEY})
+    file.save(path)
+    return path
+
+
+def run(path, *words):
+    return CliRunner().invoke(app, ["image", "inspect", str(path), *map(str, words)], env={"COLUMNS": "120"})
+
+
+def text_of(told, width=200):
+    console = Console(file=io.StringIO(), width=width)
+    show(told, console)
+    return console.file.getvalue()
+
+
+def named(told, wrong=True):
+    return [(f["what"], f["sector"], f["slot"], f["first"], f["last"]) for f in told["findings"] if f["wrong"] == wrong]
+
+
+class Altered:
+    """An image whose slots can be moved about."""
+
+    def __init__(self, image):
+        self.data = bytearray(image)
+        self.records = []  # (number, sector, slot, slots) of each record, in the order of the ring
+        sectors = []
+        for sector in range(JOURNAL):
+            head = self.slot(sector, 0)
+            if head[8:10] == b"J\1":
+                sectors.append((int.from_bytes(head[14:18], "little"), sector))
+        self.sectors = [sector for _, sector in sorted(sectors)]
+        for sector in self.sectors:
+            for slot in range(1, 128):
+                raw = self.slot(sector, slot)
+                if raw[0] in (0x55, 0x33):
+                    number = int.from_bytes(raw[1:5], "little") & 0x3FFFFFFF
+                    self.records.append((number, sector, slot, 1 + (raw[0] == 0x33)))
+
+    def at(self, sector, slot):
+        return JOURNAL_AT + sector * SECTOR + slot * SLOT
+
+    def slot(self, sector, slot):
+        at = self.at(sector, slot)
+        return bytes(self.data[at : at + SLOT])
+
+    def put(self, sector, slot, raw):
+        at = self.at(sector, slot)
+        self.data[at : at + len(raw)] = raw
+
+    def single(self, behind=30):
+        """A record of one slot that is followed by one of one slot and a third record, in the middle of a sector."""
+        for index in range(behind, len(self.records) - 2):
+            a, b, c = self.records[index : index + 3]
+            if a[3] == b[3] == 1 and (a[1], a[2] + 1) == b[1:3] and (b[1], b[2] + 1) == c[1:3]:
+                return a, b
+        raise ValueError("no such place")
+
+    def inspect(self, options=WITH_KEY):
+        told = inspect(bytes(self.data), options)
+        json.dumps(told)
+        return told
+
+
+def test_a_door_at_rest_has_nothing_wrong(image, keys, tmp_path):
+    path = tmp_path / "flash.img"
+    path.write_bytes(image)
+    for words in ([], ["--keys", keys], ["--keys", keys, "--door", DOOR], ["--json"]):
+        done = run(path, *words)
+        assert done.exit_code == 0, done.output
+    told = json.loads(done.output)
+    assert not told["findings"]
+    assert told["cards"]["live"] > 50
+    assert told["journal"]["verified"]["with"] == "keys in the image"
+    told = inspect(image, WITH_KEY)
+    assert told["journal"]["verified"]["right"] == told["journal"]["records"] > 200
+    assert "nothing is wrong" in text_of(told)
+
+
+def test_one_region_says_the_same(image):
+    both = inspect(image, WITH_KEY)
+    for name, at, size in (("cards", CARDS_AT, CARDS), ("journal", JOURNAL_AT, JOURNAL)):
+        told = inspect(image[at : at + size * SECTOR], Options(WITH_KEY.start_key, region=name))
+        assert told[name] | {"offset": at} == both[name]
+
+
+@pytest.mark.parametrize("at", range(1, 32))
+def test_a_changed_record(image, at):
+    altered = Altered(image)
+    (number, sector, slot, _), _ = altered.single()
+    raw = bytearray(altered.slot(sector, slot))
+    raw[at] ^= 0x24
+    altered.put(sector, slot, raw)
+    told = altered.inspect()
+    assert named(told) == [("changed", sector, slot, number, number)]
+    assert told["wrong"] == 1
+    line = next(line for line in text_of(told).splitlines() if "changed" in line)
+    assert str(number) in line
+    assert str(sector) in line
+
+
+def test_a_changed_half_of_a_long_record(image):
+    altered = Altered(image)
+    number, sector, slot, _ = next(record for record in altered.records[20:] if record[3] == 2)
+    raw = bytearray(altered.slot(sector, slot + 1))
+    raw[9] ^= 1
+    altered.put(sector, slot + 1, raw)
+    assert named(altered.inspect()) == [("changed", sector, slot, number, number)]
+
+
+def test_several_changed_records_are_one_finding(image):
+    altered = Altered(image)
+    (number, sector, slot, _), (_, _, other, _) = altered.single()
+    for place in (slot, other):
+        raw = bytearray(altered.slot(sector, place))
+        raw[22] ^= 1
+        altered.put(sector, place, raw)
+    assert named(altered.inspect()) == [("changed", sector, slot, number, number + 1)]
+
+
+@pytest.mark.parametrize("filler", [b"\xff" * SLOT, bytes(SLOT), b"\x99" * SLOT])
+def test_a_missing_record(image, filler):
+    altered = Altered(image)
+    (number, sector, slot, _), _ = altered.single()
+    altered.put(sector, slot, filler)
+    told = altered.inspect()
+    assert named(told) == [("missing", sector, slot + 1, number, number)]
+    assert told["journal"]["verified"]["behind_a_gap"] == 1
+    assert "missing" in text_of(told)
+
+
+def test_a_sector_that_is_gone(image):
+    altered = Altered(image)
+    sector, after = altered.sectors[1:3]
+    altered.data[JOURNAL_AT + sector * SECTOR : JOURNAL_AT + (sector + 1) * SECTOR] = b"\xff" * SECTOR
+    gone = [number for number, where, _, _ in altered.records if where == sector]
+    first = next(slot for _, where, slot, _ in altered.records if where == after)
+    assert named(altered.inspect()) == [("missing", after, first, gone[0], gone[-1])]
+
+
+def test_reordered_records(image):
+    altered = Altered(image)
+    (number, sector, slot, _), (_, _, other, _) = altered.single()
+    one, two = altered.slot(sector, slot), altered.slot(sector, other)
+    altered.put(sector, slot, two)
+    altered.put(sector, other, one)
+    told = altered.inspect()
+    assert named(told) == [("reordered", sector, other, number, number)]
+    assert told["journal"]["verified"]["right"] == told["journal"]["records"]
+
+
+def test_reordered_sectors(image):
+    altered = Altered(image)
+    one, two = altered.sectors[1:3]
+    places = [slice(JOURNAL_AT + n * SECTOR, JOURNAL_AT + (n + 1) * SECTOR) for n in (one, two)]
+    altered.data[places[0]], altered.data[places[1]] = altered.data[places[1]], altered.data[places[0]]
+    assert {what for what, *_ in named(altered.inspect())} == {"reordered"}
+
+
+def test_a_repeated_record(image):
+    altered = Altered(image)
+    (number, sector, slot, _), (_, _, other, _) = altered.single()
+    altered.put(sector, other, altered.slot(sector, slot))
+    found = named(altered.inspect())
+    assert ("repeated", sector, other, number, number) in found
+    assert ("missing", sector, other + 1, number + 1, number + 1) in found
+
+
+def test_a_sector_of_another_epoch(image):
+    altered = Altered(image)
+    spare = next(n for n in range(JOURNAL) if n not in altered.sectors)
+    other = Writer(b"old!", bytes(16))
+    other.record(1)
+    altered.put(spare, 0, other.region(1))
+    told = altered.inspect()
+    assert named(told) == [("foreign epoch", spare, None, None, None)]
+    assert "6f6c6421" in text_of(told)
+
+
+@pytest.mark.parametrize("bit", [8 * 8, 8 * 9 + 1, 8 * 12, 8 * 15 + 3, 8 * 20, 8 * 24])
+def test_a_flipped_bit_in_a_journal_header(image, bit):
+    altered = Altered(image)
+    for sector in altered.sectors:
+        at = altered.at(sector, 0) + bit // 8
+        altered.data[at] ^= 1 << bit % 8
+        told = altered.inspect()
+        assert named(told) == [("damaged header", sector, None, None, None)]
+        assert told["journal"]["verified"]["right"] == len(altered.records)
+        altered.data[at] ^= 1 << bit % 8
+
+
+def test_a_header_that_is_gone(image):
+    altered = Altered(image)
+    for sector in altered.sectors:
+        at = altered.at(sector, 0) + 10
+        kept = altered.data[at : at + 14]
+        altered.data[at : at + 14] = b"\x5a" * 14
+        told = altered.inspect()
+        assert named(told) == [("damaged header", sector, None, None, None)], sector
+        assert told["journal"]["verified"]["right"] == len(altered.records)
+        altered.data[at : at + 14] = kept
+
+
+def test_a_key_that_was_not_wiped(image):
+    altered = Altered(image)
+    keys = [KEY]
+    while len(keys) < 40:
+        keys.append(hashlib.sha256(b"menwei next key" + keys[-1]).digest()[:16])
+    sector = altered.sectors[0]
+    slot = bytearray(altered.slot(sector, 1))
+    assert slot[14:] == bytes(18)
+    slot[14:30] = keys[int.from_bytes(slot[1:5], "little")]
+    slot[30:] = hashlib.sha256(b"menwei key" + slot[1:30]).digest()[:2]
+    first = altered.records[0][0]
+    altered.put(sector, 1, slot)
+    told = altered.inspect()
+    assert named(told) == [("key not wiped", sector, 1, first, first)]
+    assert told["journal"]["live_key_slots"][0] == {"sector": sector, "slot": 1}
+    assert slot[14:30].hex() not in text_of(told) + json.dumps(told)
+    slot[14:22] = bytes(8)  # a half of it is no key any more, but it helps
+    altered.put(sector, 1, slot)
+    assert named(altered.inspect()) == [("key not wiped", sector, 1, first, first)]
+
+
+def test_a_damaged_key_slot(image):
+    altered = Altered(image)
+    sector = altered.sectors[1]
+    slot = bytearray(altered.slot(sector, 1))
+    slot[6] ^= 3
+    altered.put(sector, 1, slot)
+    assert [(what, where, at) for what, where, at, *_ in named(altered.inspect())] == [("damaged key slot", sector, 1)]
+
+
+def test_a_torn_record_at_the_end_is_a_note(image):
+    altered = Altered(image)
+    number, sector, slot, slots = altered.records[-1]
+    raw = bytearray(altered.slot(sector, slot + slots - 1))
+    raw[25:] = b"\xff" * 7
+    altered.put(sector, slot + slots - 1, raw)
+    told = altered.inspect()
+    assert named(told) == []
+    assert named(told, wrong=False) == [("torn", sector, slot, number, number)]
+    assert told["journal"]["last"] == number - 1
+    assert "torn" in text_of(told)
+
+
+def test_the_wrong_key(image):
+    told = inspect(image, Options(start_key=lambda epoch: bytes(16)))
+    assert [what for what, *_ in named(told)] == ["wrong key"]
+
+
+def test_no_journal(image):
+    data = bytearray(image)
+    data[JOURNAL_AT : JOURNAL_AT + JOURNAL * SECTOR] = b"\xff" * (JOURNAL * SECTOR)
+    told = inspect(bytes(data), WITH_KEY)
+    assert named(told) == [("no journal", None, None, None, None)]
+    assert told["cards"]["live"] > 50
+    assert "no journal" in text_of(told)
+
+
+def sector_of_cards(image):
+    """The first table sector in use, and the first erased slot in it."""
+    for sector in range(CARDS):
+        data = image[CARDS_AT + sector * SECTOR : CARDS_AT + (sector + 1) * SECTOR]
+        if data[8] == 0x43 and data[22] & 7 == 7:
+            return sector, next(s for s in range(2, 256) if data[16 * s : 16 * s + 16] == b"\xff" * 16)
+    raise ValueError("no such sector")
+
+
+def test_a_torn_entry(image):
+    data = bytearray(image)
+    sector, slot = sector_of_cards(image)
+    before = inspect(image, Options())["cards"]
+    at = CARDS_AT + sector * SECTOR + 16 * slot
+    data[at : at + 5] = b"\x12\x34\x56\x78\x9a"
+    told = inspect(bytes(data), Options())
+    assert named(told, wrong=False) == [("torn entry", sector, slot, None, None)]
+    assert told["wrong"] == 0
+    after = told["cards"]
+    assert after["torn"] == before["torn"] + 1
+    assert (after["digest_live"], after["live"]) == (before["digest_live"], before["live"])
+    line = next(line for line in text_of(told).splitlines() if "torn entry" in line)
+    assert str(slot) in line
+
+
+@pytest.mark.parametrize("bit", range(64, 176, 5))
+def test_a_flipped_bit_in_a_cards_header(image, bit):
+    data = bytearray(image)
+    sector, _ = sector_of_cards(image)
+    data[CARDS_AT + sector * SECTOR + bit // 8] ^= 1 << bit % 8
+    told = inspect(bytes(data), Options())
+    assert named(told) == [("damaged header", sector, None, None, None)]
+    assert told["cards"]["digest_live"] == inspect(image, Options())["cards"]["digest_live"]
+
+
+def test_a_cards_header_that_is_gone(image):
+    data = bytearray(image)
+    sector, _ = sector_of_cards(image)
+    at = CARDS_AT + sector * SECTOR
+    data[at + 18 : at + 22] = b"\x5a" * 4
+    told = inspect(bytes(data), Options())
+    assert named(told) == [("damaged header", sector, None, None, None)]
+    assert told["cards"]["live"] < inspect(image, Options())["cards"]["live"]
+
+
+def test_groups_and_a_date(image):
+    from datetime import UTC, datetime, timedelta
+
+    cards = inspect(image, Options(date=datetime(2020, 1, 1, tzinfo=UTC)))["cards"]
+    assert sum(group["past"] for group in cards["groups"].values()) == 0
+    assert sum(group["live"] for group in cards["groups"].values()) == cards["live"]
+    late = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=0xFFFFFE)
+    cards = inspect(image, Options(date=late))["cards"]
+    assert sum(group["past"] + group["no_end"] for group in cards["groups"].values()) == cards["live"]
+
+
+def test_a_worn_sector(image):
+    data = bytearray(image)
+    sector, _ = sector_of_cards(image)
+    mark = b"\xe5" + (100_001).to_bytes(3, "little")
+    at = CARDS_AT + sector * SECTOR
+    data[at : at + 8] = mark + hashlib.sha256(b"menwei clean" + mark).digest()[:4]
+    told = inspect(bytes(data), Options())
+    assert named(told) == [("worn", sector, None, None, None)]
+    assert told["cards"]["erases"]["most"] == 100_001
+
+
+# Without the start key
+
+
+def by_hand(**more):
+    writer = Writer(EPOCH, KEY, **more)
+    for number in range(150):
+        writer.record(2, 0, b"abcdefg", number)
+    return writer
+
+
+def look(region):
+    return inspect(region, Options(region="journal"))
+
+
+def test_the_newest_records_are_checked_with_the_key_in_the_image():
+    told = look(by_hand().region(JOURNAL))["journal"]
+    right = told["verified"]["right"]
+    assert 0 < right < 32
+    assert told["verified"]["first_right"] == 151 - right
+    assert told["verified"]["unchecked"] == 150 - right
+
+
+@pytest.mark.parametrize("behind", [2, 60])
+def test_what_is_found_without_the_start_key(behind):
+    """A changed record behind the key that is left; a record that was taken away, anywhere."""
+    writer = by_hand()
+    region = bytearray(writer.region(JOURNAL))
+    at = region.index(writer.slots[-behind])
+    number = 151 - behind
+    region[at + 21] ^= 1
+    if behind == 2:
+        assert [f[:1] + f[3:] for f in named(look(bytes(region)))] == [("changed", number, number)]
+    region[at : at + SLOT] = bytes(SLOT)
+    assert [f[:1] + f[3:] for f in named(look(bytes(region)))] == [("missing", number, number)]
+
+
+def test_a_seal_that_the_next_key_slot_does_not_name_is_found_without_any_key():
+    writer = by_hand()
+    region = bytearray(writer.region(JOURNAL))
+    at = region.index(writer.slots[31])  # the last record before the second key slot
+    region[at + 28] ^= 1
+    assert [f[:1] + f[3:] for f in named(look(bytes(region)))] == [("changed", 32, 32)]
+
+
+# Files that cannot be read
+
+
+def refused(data, options=WITH_KEY):
+    with pytest.raises(ImageError) as caught:
+        inspect(data, options)
+    return str(caught.value)
+
+
+def test_wrong_files(image):
+    noise = random.Random(7).randbytes(4 << 20)
+    assert "empty" in refused(b"")
+    assert "12,345 bytes" in refused(bytes(12345))
+    assert "esptool read-flash" in refused(image[: len(image) - SECTOR][:JOURNAL_AT])
+    assert "encrypted" in refused(noise)
+    assert "erased" in refused(b"\xff" * (4 << 20))
+    assert "zeros" in refused(bytes(4 << 20))
+    assert "one behind the other" in refused(image + image)
+    text = (b"#!/bin/sh\nprobably the wrong file\n" * 200_000)[: 4 << 20]
+    assert "no door's flash image" in refused(text)
+
+
+def test_one_behind_the_other_without_a_table(image):
+    size, regions = next(iter(boards().values()))
+    one = bytearray(b"\xff" * size)
+    writer = by_hand()
+    at, length = regions["journal"]
+    one[at : at + length] = writer.region(length // SECTOR)
+    told = inspect(bytes(one), WITH_KEY)
+    assert told["journal"]["verified"]["right"] == 150
+    assert "one behind the other" in refused(bytes(one + one))
+
+
+def test_tables():
+    assert partition_table(whole(b""))["cards"] == (CARDS_AT, CARDS * SECTOR)
+    damaged = bytearray(whole(b""))
+    damaged[0x8000 + 40] ^= 1
+    assert partition_table(bytes(damaged)) is None
+    with pytest.raises(ImageError, match="no region cards"):
+        locate(whole(b"", table([("journal", JOURNAL_AT, SECTOR)])))
+    with pytest.raises(ImageError, match="whole sectors"):
+        locate(whole(b"", table([("cards", CARDS_AT, 100), ("journal", JOURNAL_AT, SECTOR)])))
+    with pytest.raises(ImageError, match="the file ends at"):
+        locate(whole(b"", table([("cards", CARDS_AT, 8 * SECTOR), ("journal", CHIP, SECTOR)])))
+
+
+def test_wrong_options(image, keys, tmp_path):
+    path = tmp_path / "flash.img"
+    path.write_bytes(image)
+    others = tmp_path / "others.json"
+    file = KeyFile("garden")
+    file.add("east", bytes(32), {b"none": KEY})
+    file.add("west", bytes(32), {})
+    file.save(others)
+    readable = tmp_path / "readable.json"
+    readable.write_text("{}")
+    readable.chmod(0o644)
+    for words, said in (
+        (["--keys", tmp_path / "none.json"], "none.json"),
+        (["--keys", readable], "chmod 600"),
+        (["--keys", keys, "--door", "south"], "does not know the door south"),
+        (["--keys", others], "say which door it is"),
+        (["--keys", others, "--door", "east"], "no start key"),
+        (["--region", "nvs"], "--region cards or --region journal"),
+        (["--board", "none"], "there is no board none"),
+        (["--region", "cards"], "read exactly the region"),
+    ):
+        done = run(path, *words)
+        assert done.exit_code == 2, (words, done.output)
+        assert said in " ".join(done.output.split()), (words, done.output)
+    done = run(tmp_path / "none.img")
+    assert done.exit_code == 2
+    assert "No such file" in done.output
+    assert run(tmp_path).exit_code == 2
+
+
+def test_a_region_of_another_size_is_refused(image):
+    part = image[CARDS_AT : CARDS_AT + (CARDS + 1) * SECTOR]
+    assert f"a region of {CARDS} sectors, and this one has {CARDS + 1}" in refused(part, Options(region="cards"))
+
+
+# Anything at all
+
+
+def survives(data, options):
+    try:
+        told = inspect(data, options)
+    except ImageError as error:
+        assert str(error)
+        return
+    json.dumps(told)
+    assert text_of(told, 80)
+
+
+FUZZ = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+
+
+@FUZZ
+@given(st.data())
+def test_an_image_that_was_altered_anywhere_gives_no_traceback(image, data):
+    altered = bytearray(image)
+    for _ in range(data.draw(st.integers(1, 12))):
+        at = data.draw(st.integers(CARDS_AT, JOURNAL_AT + JOURNAL * SECTOR - 1))
+        what = data.draw(st.binary(min_size=1, max_size=48))
+        altered[at : at + len(what)] = what
+    for options in (WITH_KEY, Options()):
+        survives(bytes(altered), options)
+
+
+@FUZZ
+@given(st.integers(0, 1 << 32), st.integers(0, 1 << 20), st.sampled_from(["cards", "journal", None]))
+def test_garbage_and_truncated_files_give_no_traceback(image, seed, length, region):
+    noise = random.Random(seed).randbytes(length)
+    survives(noise, Options(region=region))
+    survives(image[:length], Options(region=region))
+    at = CARDS_AT if region == "cards" else JOURNAL_AT
+    survives(image[at : at + length & -SECTOR], Options(region=region))
+
+
+@FUZZ
+@given(st.lists(st.tuples(st.integers(0, JOURNAL - 1), st.integers(0, 127)), min_size=2, max_size=8))
+def test_slots_that_were_moved_about_give_no_traceback(image, places):
+    altered = Altered(image)
+    raws = [altered.slot(*place) for place in places]
+    for place, raw in zip(places, raws[1:] + raws[:1], strict=True):
+        altered.put(*place, raw)
+    survives(bytes(altered.data), WITH_KEY)
+    survives(bytes(altered.data), Options())
