@@ -95,6 +95,9 @@ class _Keys:
         self.from_start = start_key is not None
 
     def of(self, generation: int) -> bytes | None:
+        """The key of a generation; None if there is no way to it."""
+        if generation in self._known:
+            return self._known[generation]
         known = sorted(self._known)
         index = bisect_right(known, generation) - 1
         if index < 0 or generation - known[index] > _MOST_GENERATIONS:
@@ -118,6 +121,7 @@ class _Judge:
         self._by_number: dict[int, list[Record]] = defaultdict(list)
         self._true_seal: dict[int, bytes] = {}  # of records whose own bytes do not carry it
         self._missing: list[tuple[int, int]] = []
+        self._first_behind: dict[tuple[int, int], int] = {}  # first record by its key slot
 
     def all(self) -> None:
         for record in self._all:
@@ -268,6 +272,9 @@ class _Judge:
 
     def _key_slots(self) -> None:
         slots = self._scan.keys
+        for record in reversed(self._all):
+            if record.key_slot:
+                self._first_behind[record.key_slot.sector, record.key_slot.slot] = record.seq
         newest = max((place for place, slot in enumerate(slots) if slot.state == LIVE), default=-1)
         recent = {sector.number for sector in self._scan.sectors[-3:]}
         before: KeySlot | None = None
@@ -300,7 +307,7 @@ class _Judge:
         return None not in numbers and any(numbers[0] <= last < numbers[1] for _, last in self._missing)
 
     def _record_after(self, slot: KeySlot) -> int | None:
-        return next((record.seq for record in self._all if record.key_slot is slot), None)
+        return self._first_behind.get((slot.sector, slot.slot))
 
     def _chains(self) -> None:
         """The chain value in a key slot is the seal of the record before: seen without any key."""
