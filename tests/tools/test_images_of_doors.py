@@ -1,41 +1,14 @@
 """Both readers of flash images against what the door itself says, on images that its own code made on the unix port."""
 
-import json
 import random
-import subprocess
 from collections import Counter
 
 import pytest
-from conftest import MICROPYTHON, micropython_environment
+from image_rig import CARDS, JOURNAL, KEY, make
 
-from menwei.build import ROOT
 from menwei.cardimage import LIVE, REVOKED, SUSPENDED, read_cards
 from menwei.image import read_journal
 from menwei.rawflash import SECTOR
-
-KEY = bytes(range(16))
-CARDS, JOURNAL = 6, 8
-HEAP = "heapsize=4m"  # this door also keeps the list of what it says
-TIMEOUT_S = 300
-
-
-def make(folder, seed, changes, cuts, cards=CARDS, journal=JOURNAL):
-    """Images of one door, each with what the door says about it."""
-    environment = micropython_environment()
-    environment["MICROPYPATH"] += f":{ROOT / 'tests' / 'storage'}"
-    words = [folder, seed, changes, cards, journal, cuts]
-    done = subprocess.run(
-        [MICROPYTHON, "-X", HEAP, ROOT / "tests" / "tools" / "door_image.py", *map(str, words)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    for line in done.stdout.splitlines():
-        told = json.loads(line)
-        yield (folder / told["image"]).read_bytes(), told
 
 
 @pytest.fixture(scope="module")

@@ -1,141 +1,35 @@
-"""`menwei image inspect`: what is done to an image is found and named, and no secret is ever shown."""
+"""`menwei image inspect`: whatever is done to an image is found and named, with sector and sequence."""
 
 import hashlib
-import io
 import json
-import random
-import struct
+import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from image_rig import (
+    CARDS,
+    CARDS_AT,
+    JOURNAL,
+    JOURNAL_AT,
+    KEY,
+    SLOT,
+    WITH_KEY,
+    Altered,
+    by_hand,
+    named,
+    rest,
+    text_of,
+)
 from journal_writer import Writer
-from rich.console import Console
-from test_images_of_doors import CARDS, JOURNAL, KEY, make
-from typer.testing import CliRunner
 
-from menwei.cli import app
-from menwei.flashmap import ImageError, boards, locate, partition_table
+from menwei.build import ROOT
 from menwei.inspect_image import Options, inspect
-from menwei.inspect_report import show
-from menwei.keyfile import KeyFile
 from menwei.rawflash import SECTOR
-
-EPOCH = b"\x05\x06\x07\x08"
-DOOR = "north"
-CARDS_AT, JOURNAL_AT = 0x10000, 0x10000 + CARDS * SECTOR
-SLOT = 32
-CHIP = 1 << 20
-WITH_KEY = Options(start_key=lambda epoch: KEY)
-
-
-def table(entries):
-    """A partition table as ESP-IDF writes it."""
-    data = b"".join(
-        struct.pack("<2sBBII16sI", b"\xaa\x50", 1, 0x81, offset, size, label.encode(), 0)
-        for label, offset, size in entries
-    )
-    return (data + b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(data).digest()).ljust(0xC00, b"\xff")
-
-
-TABLE = table([("nvs", 0x9000, 0x6000), ("cards", CARDS_AT, CARDS * SECTOR), ("journal", JOURNAL_AT, JOURNAL * SECTOR)])
-
-
-def whole(regions, partitions=TABLE):
-    """The image of a whole chip around the two regions."""
-    image = bytearray(b"\xff" * CHIP)
-    image[0x8000 : 0x8000 + len(partitions)] = partitions
-    image[CARDS_AT : CARDS_AT + len(regions)] = regions
-    return bytes(image)
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
-    """The flash of a door at rest."""
-    ((regions, _),) = make(tmp_path_factory.mktemp("door"), 20261124, 300, 0)
-    return whole(regions)
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    path = tmp_path_factory.mktemp("keys") / "keys.json"
-    file = KeyFile("garden")
-    file.add(DOOR, bytes(32), {EPOCH: KEY})
-    file.save(path)
-    return path
-
-
-def run(path, *words):
-    return CliRunner().invoke(app, ["image", "inspect", str(path), *map(str, words)], env={"COLUMNS": "120"})
-
-
-def text_of(told, width=200):
-    console = Console(file=io.StringIO(), width=width)
-    show(told, console)
-    return console.file.getvalue()
-
-
-def named(told, wrong=True):
-    return [(f["what"], f["sector"], f["slot"], f["first"], f["last"]) for f in told["findings"] if f["wrong"] == wrong]
-
-
-class Altered:
-    """An image whose slots can be moved about."""
-
-    def __init__(self, image):
-        self.data = bytearray(image)
-        self.records = []  # (number, sector, slot, slots) of each record, in the order of the ring
-        sectors = []
-        for sector in range(JOURNAL):
-            head = self.slot(sector, 0)
-            if head[8:10] == b"J\1":
-                sectors.append((int.from_bytes(head[14:18], "little"), sector))
-        self.sectors = [sector for _, sector in sorted(sectors)]
-        for sector in self.sectors:
-            for slot in range(1, 128):
-                raw = self.slot(sector, slot)
-                if raw[0] in (0x55, 0x33):
-                    number = int.from_bytes(raw[1:5], "little") & 0x3FFFFFFF
-                    self.records.append((number, sector, slot, 1 + (raw[0] == 0x33)))
-
-    def at(self, sector, slot):
-        return JOURNAL_AT + sector * SECTOR + slot * SLOT
-
-    def slot(self, sector, slot):
-        at = self.at(sector, slot)
-        return bytes(self.data[at : at + SLOT])
-
-    def put(self, sector, slot, raw):
-        at = self.at(sector, slot)
-        self.data[at : at + len(raw)] = raw
-
-    def single(self, behind=30):
-        """A record of one slot that is followed by one of one slot and a third record, in the middle of a sector."""
-        for index in range(behind, len(self.records) - 2):
-            a, b, c = self.records[index : index + 3]
-            if a[3] == b[3] == 1 and (a[1], a[2] + 1) == b[1:3] and (b[1], b[2] + 1) == c[1:3]:
-                return a, b
-        raise ValueError("no such place")
-
-    def inspect(self, options=WITH_KEY):
-        told = inspect(bytes(self.data), options)
-        json.dumps(told)
-        return told
-
-
-def test_a_door_at_rest_has_nothing_wrong(image, keys, tmp_path):
-    path = tmp_path / "flash.img"
-    path.write_bytes(image)
-    for words in ([], ["--keys", keys], ["--keys", keys, "--door", DOOR], ["--json"]):
-        done = run(path, *words)
-        assert done.exit_code == 0, done.output
-    told = json.loads(done.output)
-    assert not told["findings"]
-    assert told["cards"]["live"] > 50
-    assert told["journal"]["verified"]["with"] == "keys in the image"
-    told = inspect(image, WITH_KEY)
-    assert told["journal"]["verified"]["right"] == told["journal"]["records"] > 200
-    assert "nothing is wrong" in text_of(told)
+    return rest(tmp_path_factory)
 
 
 def test_one_region_says_the_same(image):
@@ -365,8 +259,6 @@ def test_a_cards_header_that_is_gone(image):
 
 
 def test_groups_and_a_date(image):
-    from datetime import UTC, datetime, timedelta
-
     cards = inspect(image, Options(date=datetime(2020, 1, 1, tzinfo=UTC)))["cards"]
     assert sum(group["past"] for group in cards["groups"].values()) == 0
     assert sum(group["live"] for group in cards["groups"].values()) == cards["live"]
@@ -387,13 +279,6 @@ def test_a_worn_sector(image):
 
 
 # Without the start key
-
-
-def by_hand(**more):
-    writer = Writer(EPOCH, KEY, **more)
-    for number in range(150):
-        writer.record(2, 0, b"abcdefg", number)
-    return writer
 
 
 def look(region):
@@ -430,131 +315,10 @@ def test_a_seal_that_the_next_key_slot_does_not_name_is_found_without_any_key():
     assert [f[:1] + f[3:] for f in named(look(bytes(region)))] == [("changed", 32, 32)]
 
 
-# Files that cannot be read
-
-
-def refused(data, options=WITH_KEY):
-    with pytest.raises(ImageError) as caught:
-        inspect(data, options)
-    return str(caught.value)
-
-
-def test_wrong_files(image):
-    noise = random.Random(7).randbytes(4 << 20)
-    assert "empty" in refused(b"")
-    assert "12,345 bytes" in refused(bytes(12345))
-    assert "esptool read-flash" in refused(image[: len(image) - SECTOR][:JOURNAL_AT])
-    assert "encrypted" in refused(noise)
-    assert "erased" in refused(b"\xff" * (4 << 20))
-    assert "zeros" in refused(bytes(4 << 20))
-    assert "one behind the other" in refused(image + image)
-    text = (b"#!/bin/sh\nprobably the wrong file\n" * 200_000)[: 4 << 20]
-    assert "no door's flash image" in refused(text)
-
-
-def test_one_behind_the_other_without_a_table(image):
-    size, regions = next(iter(boards().values()))
-    one = bytearray(b"\xff" * size)
-    writer = by_hand()
-    at, length = regions["journal"]
-    one[at : at + length] = writer.region(length // SECTOR)
-    told = inspect(bytes(one), WITH_KEY)
-    assert told["journal"]["verified"]["right"] == 150
-    assert "one behind the other" in refused(bytes(one + one))
-
-
-def test_tables():
-    assert partition_table(whole(b""))["cards"] == (CARDS_AT, CARDS * SECTOR)
-    damaged = bytearray(whole(b""))
-    damaged[0x8000 + 40] ^= 1
-    assert partition_table(bytes(damaged)) is None
-    with pytest.raises(ImageError, match="no region cards"):
-        locate(whole(b"", table([("journal", JOURNAL_AT, SECTOR)])))
-    with pytest.raises(ImageError, match="whole sectors"):
-        locate(whole(b"", table([("cards", CARDS_AT, 100), ("journal", JOURNAL_AT, SECTOR)])))
-    with pytest.raises(ImageError, match="the file ends at"):
-        locate(whole(b"", table([("cards", CARDS_AT, 8 * SECTOR), ("journal", CHIP, SECTOR)])))
-
-
-def test_wrong_options(image, keys, tmp_path):
-    path = tmp_path / "flash.img"
-    path.write_bytes(image)
-    others = tmp_path / "others.json"
-    file = KeyFile("garden")
-    file.add("east", bytes(32), {b"none": KEY})
-    file.add("west", bytes(32), {})
-    file.save(others)
-    readable = tmp_path / "readable.json"
-    readable.write_text("{}")
-    readable.chmod(0o644)
-    for words, said in (
-        (["--keys", tmp_path / "none.json"], "none.json"),
-        (["--keys", readable], "chmod 600"),
-        (["--keys", keys, "--door", "south"], "does not know the door south"),
-        (["--keys", others], "say which door it is"),
-        (["--keys", others, "--door", "east"], "no start key"),
-        (["--region", "nvs"], "--region cards or --region journal"),
-        (["--board", "none"], "there is no board none"),
-        (["--region", "cards"], "read exactly the region"),
-    ):
-        done = run(path, *words)
-        assert done.exit_code == 2, (words, done.output)
-        assert said in " ".join(done.output.split()), (words, done.output)
-    done = run(tmp_path / "none.img")
-    assert done.exit_code == 2
-    assert "No such file" in done.output
-    assert run(tmp_path).exit_code == 2
-
-
-def test_a_region_of_another_size_is_refused(image):
-    part = image[CARDS_AT : CARDS_AT + (CARDS + 1) * SECTOR]
-    assert f"a region of {CARDS} sectors, and this one has {CARDS + 1}" in refused(part, Options(region="cards"))
-
-
-# Anything at all
-
-
-def survives(data, options):
-    try:
-        told = inspect(data, options)
-    except ImageError as error:
-        assert str(error)
-        return
-    json.dumps(told)
-    assert text_of(told, 80)
-
-
-FUZZ = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
-
-
-@FUZZ
-@given(st.data())
-def test_an_image_that_was_altered_anywhere_gives_no_traceback(image, data):
-    altered = bytearray(image)
-    for _ in range(data.draw(st.integers(1, 12))):
-        at = data.draw(st.integers(CARDS_AT, JOURNAL_AT + JOURNAL * SECTOR - 1))
-        what = data.draw(st.binary(min_size=1, max_size=48))
-        altered[at : at + len(what)] = what
-    for options in (WITH_KEY, Options()):
-        survives(bytes(altered), options)
-
-
-@FUZZ
-@given(st.integers(0, 1 << 32), st.integers(0, 1 << 20), st.sampled_from(["cards", "journal", None]))
-def test_garbage_and_truncated_files_give_no_traceback(image, seed, length, region):
-    noise = random.Random(seed).randbytes(length)
-    survives(noise, Options(region=region))
-    survives(image[:length], Options(region=region))
-    at = CARDS_AT if region == "cards" else JOURNAL_AT
-    survives(image[at : at + length & -SECTOR], Options(region=region))
-
-
-@FUZZ
-@given(st.lists(st.tuples(st.integers(0, JOURNAL - 1), st.integers(0, 127)), min_size=2, max_size=8))
-def test_slots_that_were_moved_about_give_no_traceback(image, places):
-    altered = Altered(image)
-    raws = [altered.slot(*place) for place in places]
-    for place, raw in zip(places, raws[1:] + raws[:1], strict=True):
-        altered.put(*place, raw)
-    survives(bytes(altered.data), WITH_KEY)
-    survives(bytes(altered.data), Options())
+def test_every_finding_stands_in_the_docs():
+    folder = ROOT / "tools" / "menwei"
+    sources = "".join((folder / f"{name}.py").read_text() for name in ("cardimage", "journalscan", "image", "rawflash"))
+    found = set(re.findall(r'(?:note\(|Finding\(\s*region,)\s*"([a-z ]+)"', sources))
+    table = (ROOT / "docs" / "image.md").read_text()
+    assert len(found) > 15
+    assert found == set(re.findall(r"^\| ([a-z ]+) \| (?:journal|allowlist|both) \|", table, re.MULTILINE))

@@ -87,7 +87,7 @@ def _cards(cards: dict, date: str, console: Console) -> None:
 def _moment(moment: dict | None) -> str:
     if moment is None:
         return _NOTHING
-    within = "" if moment["within_s"] is None else f" ± {moment['within_s']:,} s"
+    within = "" if moment["within_s"] is None else f" ±{moment['within_s']:,} s"
     return f"{moment['time'].replace('T', ' ').rstrip('Z')} UTC, {moment['trust']}{within}"
 
 
@@ -100,7 +100,7 @@ def _journal(journal: dict, console: Console) -> None:
     rows = [
         ("epoch", journal["epoch"]),
         ("sequence, first to last", f"{journal['first']:,} to {journal['last']:,}"),
-        ("acknowledged up to", f"{journal['acknowledged']:,} (not yet: {waiting:,})"),
+        ("acknowledged, as saved, up to", f"{journal['acknowledged']:,} (not yet: {waiting:,})"),
         ("first record", _moment(journal["time"]["first"])),
         ("last record", _moment(journal["time"]["last"])),
         ("trust in their times", ", ".join(f"{name} {count:,}" for name, count in journal["time"]["trust"].items())),
@@ -141,7 +141,7 @@ def _journal(journal: dict, console: Console) -> None:
 def _findings(told: dict, console: Console) -> None:
     findings = told["findings"]
     if findings:
-        table = _table("Findings", "", "what", "sector", "slot", "sequence", "", right=9)
+        table = _table("Findings", "", "what", "sector", "slot", "sequence", "what it means", right=9)
         for finding in findings[:_MOST_FINDINGS]:
             numbers = _NOTHING
             if finding["first"] is not None:
@@ -158,7 +158,12 @@ def _findings(told: dict, console: Console) -> None:
         console.print(
             f"[bold red]{told['wrong']} wrong[/]; docs/image.md says what each finding means", highlight=False
         )
-    else:
-        notes = len(findings)
-        said = f", {notes} note{'s' if notes > 1 else ''} on what power cuts left behind" if notes else ""
-        console.print(f"[green]nothing is wrong[/]{said}", highlight=False)
+        return
+    notes = len(findings)
+    said = f", {notes} note{'s' if notes > 1 else ''} on what power cuts left behind" if notes else ""
+    console.print(f"[green]nothing is wrong[/]{said}", highlight=False)
+    verified = told.get("journal", {}).get("verified", {})
+    if verified.get("unchecked"):
+        console.print(
+            f"not checked: the seals of {verified['unchecked']:,} records; that takes --keys KEYFILE", highlight=False
+        )
