@@ -17,6 +17,7 @@ from journal_writer import Writer
 from rich.console import Console
 
 from menwei.build import ROOT
+from menwei.image import read_journal
 from menwei.inspect_image import Options, inspect
 from menwei.inspect_report import show
 from menwei.rawflash import SECTOR
@@ -133,6 +134,11 @@ class Altered:
             if a[3] == b[3] == 1 and (a[1], a[2] + 1) == b[1:3] and (b[1], b[2] + 1) == c[1:3]:
                 return a, b
         raise ValueError("no such place")
+
+    def found(self):
+        """What is found in the journal, and at which number."""
+        journal = read_journal(bytes(self.data), JOURNAL_AT, JOURNAL * SECTOR, KEY)
+        return [(finding.what, finding.seq) for finding in journal.findings]
 
     def inspect(self, options=WITH_KEY):
         told = inspect(bytes(self.data), options)

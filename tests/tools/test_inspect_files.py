@@ -160,7 +160,7 @@ def survives(data, options):
     assert text_of(told, 80)
 
 
-FUZZ = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+FUZZ = settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
 
 
 @FUZZ

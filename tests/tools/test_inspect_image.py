@@ -104,6 +104,38 @@ def test_reordered_records(image):
     assert told["journal"]["verified"]["right"] == told["journal"]["records"]
 
 
+def test_any_record_that_is_changed_taken_away_or_swapped(image):
+    """At the beginnings and ends of sectors and beside key slots, too."""
+    records = Altered(image).records
+    edges = [index for index in range(len(records) - 2) if records[index][1] != records[index + 1][1]]
+    assert len(edges) > 2
+    for index in sorted({*edges, *range(0, len(records) - 2, 9)}):
+        (number, sector, slot, slots), (_, other, place, size) = records[index : index + 2]
+        altered = Altered(image)
+        altered.data[altered.at(sector, slot) + index % 31 + 1] ^= 1 + index % 255
+        assert altered.found() == [("changed", number)]
+        altered = Altered(image)
+        altered.put(sector, slot, bytes(SLOT * slots))
+        assert altered.found() == [("missing", number)]
+        if slots == size == 1:
+            altered = Altered(image)
+            one, two = altered.slot(sector, slot), altered.slot(other, place)
+            altered.put(sector, slot, two)
+            altered.put(other, place, one)
+            assert altered.found() == [("reordered", number)]
+
+
+def test_a_header_with_another_first_number(image):
+    """Its check is no secret: a forger makes it right."""
+    altered = Altered(image)
+    sector = altered.sectors[1]
+    head = bytearray(altered.slot(sector, 0))
+    head[18:22] = (5).to_bytes(4, "little")
+    head[22:26] = hashlib.sha256(b"menwei journal" + head[8:22]).digest()[:4]
+    altered.put(sector, 0, head)
+    assert named(altered.inspect()) == [("damaged header", sector, None, None, None)]
+
+
 def test_reordered_sectors(image):
     altered = Altered(image)
     one, two = altered.sectors[1:3]

@@ -21,12 +21,13 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from menwei.journalscan import CHAIN, GROUP, LIVE, WIPED, JournalSector, KeySlot, Record, Scan, scan_journal
+from menwei.journalscan import CHAIN, GROUP, LIVE, SLOTS, WIPED, JournalSector, KeySlot, Record, Scan, scan_journal
 from menwei.rawflash import Finding
 
 NO_CHAIN = bytes(CHAIN)
 # A busy door moves its key some 200 times a day: fifty years. It bounds what a damaged number can ask for.
 _MOST_GENERATIONS = 4_000_000
+_STRIDE = 1024  # every so many keys one is kept
 
 RIGHT, WRONG, TORN = "right", "wrong", "torn"
 UNCHECKED = "unchecked"  # no key reaches it
@@ -105,7 +106,7 @@ class _Keys:
         key = self._known[known[index]]
         for step in range(known[index] + 1, generation + 1):
             key = next_key(key)
-            if step == generation:
+            if step == generation or step % _STRIDE == 0:
                 self._known[step] = key
         return key
 
@@ -203,15 +204,15 @@ class _Judge:
         self._journal.first = start.first if start.first is not None else min((r.seq for r in self._all), default=1)
 
     def _sector_begins(self, sector: JournalSector, due: int | None) -> int:
-        """Compare the number in a header with the records before it."""
-        if due is None or sector.first == due:
-            return sector.first
-        if sector.first > due:
+        """The number that is due at the beginning of a sector, by its header and the records before it."""
+        inside = [sector.first <= record.stated < sector.first + SLOTS for record in sector.records]
+        if 2 * sum(inside) < len(inside):
+            text = f"it says that its records begin with {sector.first}, but they do not"
+            self._scan.note("damaged header", text, sector=sector.number)
+            return sector.records[0].stated if due is None else due
+        if due is not None and sector.first > due:
             self._miss(due, sector.first - 1, None)
-        else:
-            text = f"its header begins with {sector.first}, but {due - 1} stands before it"
-            self._scan.note("reordered", text, sector=sector.number, seq=sector.first)
-        return sector.first
+        return sector.first if due is None else max(due, sector.first)
 
     def _number(self, record: Record, after: Record | None, due: int) -> int:
         stated = record.stated
