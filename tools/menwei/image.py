@@ -218,10 +218,10 @@ class _Judge:
         stated = record.stated
         if stated == due or record.verdict == RIGHT:
             return stated
-        if after is not None and after.verdict == RIGHT:
-            return stated if after.stated == stated + 1 else after.stated - 1 if after.stated == due + 1 else due
-        follows = after is not None and after.stated == stated + 1
-        near = -128 < stated - due < 128 and not (after is not None and after.stated == due + 1)
+        if after is None or after.stated == due + 1:
+            return due  # the last one may be torn, its number, too
+        follows = after.stated == stated + 1
+        near = after.verdict != RIGHT and abs(stated - due) < SLOTS
         return stated if follows or near else due
 
     def _miss(self, first: int, last: int, record: Record | None) -> None:
