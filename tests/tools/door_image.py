@@ -17,8 +17,7 @@ from cards_world import change_of, copy, pseudonym
 from oracle_allowlist import Oracle
 from storage import journal as journal_module
 from storage import record
-from storage.allowlist import Allowlist
-from storage.cardcare import ListFull
+from storage.allowlist import Allowlist, ListFull
 from storage.flash import Flash
 from storage.journal import Journal
 
@@ -27,6 +26,7 @@ SEED, CHANGES, CARDS, JOURNAL, CUTS = [int(word) for word in sys.argv[2:7]]
 EPOCH, KEY = b"\x05\x06\x07\x08", bytes(range(16))
 MODES = ("prefix", "random", "half", "preprogram", "none", "all")
 NOW_MIN = 3_000_000
+KEEP_S = 40_000
 PATH = FOLDER + "/flash.bin"
 
 
@@ -63,7 +63,8 @@ def start():
 def settle(cards, journal):
     while cards.idle(NOW_MIN):
         pass
-    while journal.idle():
+    keep_from_s = 1000 + Time.now_ms // 1000 - KEEP_S
+    while journal.idle(keep_from_s):
         pass
 
 
@@ -92,6 +93,7 @@ def say(cards, journal, **more):
         "fill": cards.fill(),
         "torn": cards.torn,
         "revision": (cards.office_epoch, cards.revision),
+        "reconciling": cards.reconciling,
         "cards": seen,
         "epoch": hexlify(journal.epoch).decode(),
         "first": first,
@@ -105,6 +107,20 @@ def say(cards, journal, **more):
 
 def keep():
     copy(PATH, FOLDER + "/image-%d.bin" % images)
+
+
+def reconcile(cards):
+    """One more page of a full list, which is what the oracle knows."""
+    done = cards.reconciling[2] if cards.reconciling and cards.reconciling[:2] == (9, revision + 1) else 0
+    sectors = CARDS - 4
+    last = min((done >> 16) + 1 << 16, done + (1 << random.getrandbits(2) + 13))
+    page = []
+    for name, card in oracle.cards.items():
+        place = ((name[0] << 8 | name[1]) * sectors >> 16) << 16 | name[1] << 8 | name[2]
+        if done <= place < last:
+            page.append((card[0], name) + tuple(card[1:6]))
+    for _ in cards.reconcile(9, revision + 1, done, last, page):
+        pass
 
 
 def work(cards, journal):
@@ -121,6 +137,8 @@ def work(cards, journal):
     elif dice < 0.65:
         revision += 1
         cards.set_revision(9, revision)
+    elif dice < 0.7:
+        reconcile(cards)
     journal.stamp(1000 + Time.now_ms // 1000, random.getrandbits(2) % 3, random.getrandbits(4))
     for _ in range(random.getrandbits(2)):
         if random.random() < 0.15:

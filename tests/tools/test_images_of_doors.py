@@ -44,6 +44,7 @@ def test_every_card_and_both_digests(images):
         assert [live, cards.in_state(REVOKED), cards.slots] == told["fill"]
         assert [cards.office_epoch, cards.revision] == told["revision"]
         assert cards.torn == told["torn"], told["image"]
+        assert cards.reconciling == (told["reconciling"] and tuple(told["reconciling"]))
 
 
 def test_every_record_and_the_cursor(images):

@@ -213,7 +213,7 @@ def test_a_damaged_key_slot(image):
     altered = Altered(image)
     sector = altered.sectors[1]
     slot = bytearray(altered.slot(sector, 1))
-    slot[6] ^= 3
+    slot[5:12] = bytes(7)
     altered.put(sector, 1, slot)
     assert [(what, where, at) for what, where, at, *_ in named(altered.inspect())] == [("damaged key slot", sector, 1)]
 

@@ -77,6 +77,7 @@ class Cards:
     digest_tombstones: bytes = bytes(8)
     office_epoch: int = 0
     revision: int = 0
+    reconciling: tuple[int, int, int] | None = None  # office epoch, revision, position that it has come to
     table: list[TableSector] = field(default_factory=list)
     erased: int = 0  # sectors that are ready
     waiting: int = 0  # sectors that must be erased before use
@@ -278,24 +279,33 @@ class _Reader:
     # Revisions
 
     def _revision(self, found: list[tuple[int, int]]) -> None:
-        """The last valid slot of the newest sector that has one."""
+        """The last revision, and the last slot if it is one of progress, of the newest sector that has one."""
         cards = self._cards
+        cards.waiting += max(0, len(found) - 2)
+        newest = revision = None
         for place, (_, number) in enumerate(reversed(found)):
             data = self._region[number * SECTOR : (number + 1) * SECTOR]
             slots = [data[at : at + SLOT] for at in range(2 * SLOT, SECTOR, SLOT)]
             written = [slot for slot in slots if not blank(slot)]
-            valid = [slot for slot in written if sealed(b"menwei revision", slot[:8], slot[8:])]
+            valid = [slot for slot in written if _revision_kind(slot) is not None]
             if place == 0 and written and written[-1:] != valid[-1:]:
-                text = (
-                    "the newest revision is torn or damaged: the one before counts, and the office sends on from there"
-                )
+                text = "the newest revision slot is torn or damaged: the one before counts"
                 self._note("torn revision", text, sector=number, slot=1 + len(written), wrong=False)
-            if valid:
-                cards.office_epoch, cards.revision = little(valid[-1][:4]), little(valid[-1][4:8])
-                cards.waiting += max(0, len(found) - 2)
-                return
-        if found:
+            newest = newest or (valid[-1] if valid else None)
+            revision = revision or next((slot for slot in reversed(valid) if _revision_kind(slot) == 0), None)
+        if newest and _revision_kind(newest) == 1:
+            cards.reconciling = little(newest[:4]), little(newest[4:8]) & 0x3FFFFFFF, little(newest[8:12])
+        if revision:
+            cards.office_epoch, cards.revision = little(revision[:4]), little(revision[4:8])
+        elif found:
             self._note("no revision", "no revision slot is whole; the office sends the whole list", sector=found[-1][1])
+
+
+def _revision_kind(slot: bytes) -> int | None:
+    """0 revision, 1 progress of a reconciliation; None if the slot is not valid."""
+    kind = slot[7] >> 6
+    checked = 12 if kind == 1 else 8
+    return kind if kind < 2 and sealed(b"menwei revision", slot[:checked], slot[checked:]) else None
 
 
 def _xor(one: bytes, other: bytes) -> bytes:

@@ -21,7 +21,19 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from menwei.journalscan import CHAIN, GROUP, LIVE, SLOTS, WIPED, JournalSector, KeySlot, Record, Scan, scan_journal
+from menwei.journalscan import (
+    CHAIN,
+    GROUP,
+    LIVE,
+    SLOTS,
+    WIPED,
+    JournalSector,
+    KeySlot,
+    Record,
+    Scan,
+    is_key_slot,
+    scan_journal,
+)
 from menwei.rawflash import Finding
 
 NO_CHAIN = bytes(CHAIN)
@@ -159,7 +171,7 @@ class _Judge:
         chains = [self._true_seal[id(before)]] if id(before) in self._true_seal else []
         chains += [] if before is None else [before.chain]
         chains += [other.chain for other in self._by_number.get(record.stated - 1, ())]
-        chains += [record.key_slot.chain] if record.key_slot and record.behind_key else []
+        chains += [record.key_slot.chain] if record.key_slot else []
         chains += [NO_CHAIN] if record.stated == 1 else []
         for chain in dict.fromkeys(chains):
             if hmac.digest(key, chain + record.body, "sha256")[: len(record.mac)] == record.mac:
@@ -251,14 +263,30 @@ class _Judge:
         used = [r.slot for r in newest.records if r.verdict != TORN] + [k.slot for k in newest.keys]
         end = max(used, default=0)
         for sector in self._scan.sectors:
-            for slot, is_key in sector.junk.items():
-                if is_key and not (sector is newest and slot > end):
+            for slot, raw in sector.junk.items():
+                is_key = slot == 1 or is_key_slot(raw)
+                if is_key and not (sector is newest and slot > end) and not self._torn_key(sector, slot):
                     self._scan.note("damaged key slot", "its check is wrong", sector=sector.number, slot=slot)
                 else:
                     self._journal.torn += 1
                     text = "a program was cut short, or what stood here was destroyed"
                     self._scan.note("torn", text, sector=sector.number, slot=slot, wrong=False)
         self._journal.torn += self._scan.voids + sum(len(r.raw) // 32 for r in self._all if r.verdict == TORN)
+
+    def _torn_key(self, sector: JournalSector, slot: int) -> bool:
+        """Whether a program was cut short that should have made a key slot: then only zeros of it are lacking."""
+        order = {found.number: place for place, found in enumerate(self._scan.sectors)}
+        before = after = None
+        for record in self._all:
+            if (order[record.sector], record.slot) > (order[sector.number], slot):
+                after = record
+                break
+            before = record if record.verdict == RIGHT else before
+        if before is None or after is None or after.verdict != RIGHT:
+            return False
+        content = after.generation.to_bytes(4, "little") + before.chain
+        content += hashlib.sha256(b"menwei slot" + content).digest()[:2]
+        return not any(~was & bits for was, bits in zip(sector.junk[slot][1:14], content, strict=True))
 
     def _acknowledged(self) -> None:
         journal = self._journal
@@ -304,8 +332,12 @@ class _Judge:
         junk = ((place, at) for place, sector in enumerate(self._scan.sectors) for at in sector.junk)
         if any(start < place < end for place in junk):
             return True
-        numbers = [self._record_after(either) for either in (before, slot)]
-        return None not in numbers and any(numbers[0] <= last < numbers[1] for _, last in self._missing)
+        end = self._record_after(slot)
+        if end is None:
+            return False
+        start = self._record_after(before)
+        start = end - 1 if start is None else start
+        return any(start <= last < end for _, last in self._missing)
 
     def _record_after(self, slot: KeySlot) -> int | None:
         return self._first_behind.get((slot.sector, slot.slot))

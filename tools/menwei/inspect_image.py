@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from menwei import names
-from menwei.cardimage import LIVE, REVOKED, SUSPENDED, Cards, read_cards
+from menwei.cardimage import LIVE, REVOKED, SLOTS, SUSPENDED, Cards, read_cards
 from menwei.flashmap import ImageError, locate, read_image, whole_region
 from menwei.image import LOOSE, RIGHT, UNCHECKED, Journal, read_journal
 from menwei.journalscan import Record
@@ -151,6 +151,7 @@ def _cards(cards: Cards, date: datetime) -> dict:
         "slots_used": cards.used,
         "office_epoch": cards.office_epoch,
         "revision": cards.revision,
+        "reconciling": _reconciling(cards),
         "digest_live": cards.digest_live.hex(),
         "digest_tombstones": cards.digest_tombstones.hex(),
         "groups": {
@@ -176,6 +177,14 @@ def _cards(cards: Cards, date: datetime) -> dict:
             for sector in cards.table
         ],
     }
+
+
+def _reconciling(cards: Cards) -> dict | None:
+    if cards.reconciling is None:
+        return None
+    office_epoch, revision, position = cards.reconciling
+    percent = round(100 * position / (cards.slots // SLOTS << 16), 1)
+    return {"office_epoch": office_epoch, "revision": revision, "position": position, "percent": percent}
 
 
 def _journal(journal: Journal, options: Options) -> dict:

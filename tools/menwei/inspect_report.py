@@ -71,6 +71,9 @@ def _cards(cards: dict, date: str, console: Console) -> None:
         ("triples that disagree", _number(cards["disagreeing_bits"])),
         ("erases per sector", _wear(cards["erases"])),
     ]
+    if under_way := cards["reconciling"]:
+        text = f"to {under_way['office_epoch']} / {under_way['revision']:,}, {under_way['percent']} % done"
+        rows.insert(5, ("reconciliation under way", text))
     for row in rows:
         table.add_row(*row)
     console.print(table)

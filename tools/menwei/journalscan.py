@@ -20,7 +20,6 @@ GROUP = 16  # slots that are acknowledged together
 _SINGLE, _LONG, _SECOND, _KEY = 0x55, 0x33, 0x3C, 0x0F
 _CODES = (_SINGLE, _LONG, _SECOND, _KEY)
 _ZEROED = 2 * SLOT  # programmed to zeros before an erase
-AHEAD = 2  # sectors kept erased
 
 # What is at the place of a key.
 LIVE, WIPED, HALF = "live", "wiped", "half wiped"
@@ -92,7 +91,7 @@ class JournalSector:
     groups: int  # acknowledged, from the beginning
     keys: list[KeySlot] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
-    junk: dict[int, bool] = field(default_factory=dict)  # slots with nothing that can be told; True: a key slot's place
+    junk: dict[int, bytes] = field(default_factory=dict)  # slots with nothing that can be told
 
 
 @dataclass
@@ -140,8 +139,6 @@ def scan_journal(region: bytes) -> Scan:
         right = next((way for way in ways if sealed(b"menwei journal", way[:14], way[14:18])), None)
         if right and right[0:2] == b"J\x01":
             heads[number] = right
-            if erases is None:
-                scan.note("damaged header", "its clean marker is wrong, but it counts", sector=number)
         elif right:
             scan.note("foreign header", f"format {right[1]} is unknown to this tool; use a newer one", sector=number)
         elif not any(data[8:_ZEROED]):
@@ -171,10 +168,10 @@ def _order(scan: Scan, parts: list[bytes], heads: dict[int, bytes], broken: list
     if (top + 1) % len(parts) in broken and _goes_on(parts[(top + 1) % len(parts)], parts[top]):
         top = (top + 1) % len(parts)  # the door takes it in again when it starts
     around = [(top + 1 + step) % len(parts) for step in range(len(parts))]
-    for place, number in enumerate(around):
+    for number in around:
         head = heads.get(number)
         if head is None:
-            if number in broken and _in_use(scan, parts[number], number, place, begun):
+            if number in broken and _in_use(scan, parts[number], number, begun):
                 found.append((ring + 0.5, JournalSector(number, ring, None, 0)))
             continue
         if head != parts[number][8:26]:
@@ -184,6 +181,10 @@ def _order(scan: Scan, parts: list[bytes], heads: dict[int, bytes], broken: list
             continue
         if little(head[6:10]) <= ring:
             scan.note("reordered", f"ring number {little(head[6:10])} stands behind {ring}", sector=number)
+        if number not in scan.erases and not begun and number != top and not parts[number][0] & ~0xE5:
+            scan.note("torn", "power went when it was about to be emptied; it still counts", sector=number, wrong=False)
+        elif number not in scan.erases:
+            scan.note("damaged header", "its clean marker is wrong, but it counts", sector=number)
         ring = little(head[6:10])
         begun = True
         bits = little(parts[number][26:29])
@@ -196,10 +197,12 @@ def _order(scan: Scan, parts: list[bytes], heads: dict[int, bytes], broken: list
         scan.note("torn", "its first program was cut short", sector=scan.sectors.pop().number, wrong=False)
 
 
-def _in_use(scan: Scan, data: bytes, number: int, place: int, begun: bool) -> bool:
+def _in_use(scan: Scan, data: bytes, number: int, begun: bool) -> bool:
     """Judge a sector whose header cannot be read; True if its records are to be looked at."""
     holds = _key_slot(number, 1, data[SLOT : 2 * SLOT]) is not None
-    if holds and (begun or place > AHEAD or scan.ready >= AHEAD):
+    # To be emptied a sector is programmed to zeros, so a program that was cut short has cleared bits and set none.
+    cleared = not any(byte & ~was for byte, was in zip(data[8:14], b"J\x01" + scan.epoch, strict=True))
+    if holds and (begun or not (cleared or number not in scan.erases)):
         scan.note(
             "damaged header", "it cannot be read; the records behind it are looked at all the same", sector=number
         )
@@ -222,8 +225,13 @@ def _code(value: int) -> int:
     return next((code for code in _CODES if (code ^ value).bit_count() <= 1), 0)
 
 
+def is_key_slot(raw: bytes) -> bool:
+    """Whether a slot calls itself a key slot."""
+    return _code(raw[0]) == _KEY
+
+
 def _key_slot(number: int, slot: int, raw: bytes) -> KeySlot | None:
-    if _code(raw[0]) != _KEY or not sealed(b"menwei slot", raw[1:12], raw[12:14]):
+    if not is_key_slot(raw) or not sealed(b"menwei slot", raw[1:12], raw[12:14]):
         return None
     state, key = HALF, b""
     if not any(raw[14:32]):
@@ -257,4 +265,4 @@ def _slots(scan: Scan, sector: JournalSector, data: bytes) -> None:
             sector.records.append(Record(scan.epoch, sector.number, at, raw, key, behind_key, whole))
             behind_key = False
         else:
-            sector.junk[at] = at == 1 or code == _KEY
+            sector.junk[at] = raw
