@@ -28,6 +28,7 @@ def test_there_is_enough_to_read(images):
     assert len(images) == 41
     assert all(len(told["cards"]) > 50 for _, told in images[5:])
     assert any(told["torn"] or told["torn_slots"] for _, told in images)
+    assert any(told["reconciling"] for _, told in images)
     assert images[-1][1]["first"] > 1  # the ring went round
 
 
@@ -52,10 +53,10 @@ def test_every_record_and_the_cursor(images):
         journal = read_journal(image, CARDS * SECTOR, JOURNAL * SECTOR, KEY)
         assert journal.epoch.hex() == told["epoch"]
         assert b"".join(record.raw for record in journal.records).hex() == told["raws"], told["image"]
-        assert (journal.records[0].seq, journal.head) == (told["first"], told["head"]), told["image"]
+        first = journal.records[0].seq if journal.records else None
+        assert (first, journal.head) == (told["first"], told["head"]), told["image"]
         assert journal.acked == told["acked"], told["image"]
         assert journal.checked == len(journal.records)
-        assert journal.records[-1].boot + 1 >= told["boot"]
 
 
 def test_nothing_is_wrong_after_any_power_cut(images):

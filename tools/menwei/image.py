@@ -58,7 +58,7 @@ class Journal:
     torn: int = 0  # slots that a power cut made worthless
     checked: int = 0  # records whose seal is right
     loose: int = 0
-    key_fits: bool | None = None  # the start key; None without one or without records
+    key_fits: bool | None = None  # the start key; None without one, or if nothing tells
 
     @property
     def epoch(self) -> bytes:
@@ -156,9 +156,13 @@ class _Judge:
         for record in self._all:
             self._seal(record, before)
             before = record
-        judged = [record for record in self._all if record.verdict != UNCHECKED]
-        if self._keys.from_start and judged:
-            self._journal.key_fits = any(record.verdict == RIGHT for record in judged)
+        if self._keys.from_start:
+            judged = [record for record in self._all if record.verdict != UNCHECKED]
+            same = [self._keys.of(slot.generation) == slot.key for slot in self._journal.live_keys]
+            if any(record.verdict == RIGHT for record in judged) or any(same):
+                self._journal.key_fits = True
+            elif same or len(judged) > 1:  # a single one may be torn
+                self._journal.key_fits = False
 
     def _seal(self, record: Record, before: Record | None) -> None:
         """Try every chain value that the record may have been made with."""

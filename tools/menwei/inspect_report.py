@@ -157,16 +157,12 @@ def _findings(told: dict, console: Console) -> None:
         console.print(table)
         if len(findings) > _MOST_FINDINGS:
             console.print(f"… and {len(findings) - _MOST_FINDINGS} more; --json lists them all", highlight=False)
-    if told["wrong"]:
-        console.print(
-            f"[bold red]{told['wrong']} wrong[/]; docs/image.md says what each finding means", highlight=False
-        )
-        return
-    notes = len(findings)
+    notes = len(findings) - told["wrong"]
     said = f", {notes} note{'s' if notes > 1 else ''} on what power cuts left behind" if notes else ""
-    console.print(f"[green]nothing is wrong[/]{said}", highlight=False)
-    verified = told.get("journal", {}).get("verified", {})
-    if verified.get("unchecked"):
-        console.print(
-            f"not checked: the seals of {verified['unchecked']:,} records; that takes --keys KEYFILE", highlight=False
-        )
+    if told["wrong"]:
+        said = f"[bold red]{told['wrong']} wrong[/]{said}; docs/image.md says what each finding means"
+    else:
+        said = f"[green]nothing is wrong[/]{said}"
+    console.print(said, highlight=False)
+    if unchecked := told.get("journal", {}).get("verified", {}).get("unchecked"):
+        console.print(f"not checked: the seals of {unchecked:,} records; that takes --keys KEYFILE", highlight=False)
