@@ -55,6 +55,7 @@ def test_every_record_and_the_cursor(images):
         assert b"".join(record.raw for record in journal.records).hex() == told["raws"], told["image"]
         first = journal.records[0].seq if journal.records else None
         assert (first, journal.head) == (told["first"], told["head"]), told["image"]
+        assert told["boot"] == (journal.records[-1].boot if journal.records else 0) + 1
         assert journal.acked == told["acked"], told["image"]
         assert journal.checked == len(journal.records)
 
