@@ -22,13 +22,15 @@ def _sha(data, count):
 class Writer:
     """Fills sectors of 128 slots one after the other."""
 
-    def __init__(self, epoch, key, records_per_key=32, first_sector=0):
+    def __init__(self, epoch, key, records_per_key=32, first_sector=0, wipe=True):
         self.epoch, self.key, self.generation = epoch, key, 0
         self.chain = bytes(7)
         self.head = 0
         self.sectors = []
         self.first_sector = first_sector
         self.records_per_key = records_per_key
+        self.wipe = wipe
+        self.live = None  # sector and slot of the key in use
         self.made = 0
         self.slots = []  # every record's slots in order, as they go upstream
         self._open()
@@ -48,9 +50,14 @@ class Writer:
         self.generation += 1
 
     def _key_slot(self):
+        if self.live and self.wipe:
+            sector, index = self.live
+            slots = self.sectors[sector]
+            slots[index] = slots[index][:14] + bytes(18)
         body = _little(self.generation, 4) + self.chain
         slot = bytes([KEY]) + body + _sha(b"menwei slot" + body, 2)
         slot += self.key
+        self.live = len(self.sectors) - 1, len(self.sectors[-1])
         self.sectors[-1].append(slot + _sha(b"menwei key" + slot[1:30], 2))
         self.made = 0
 

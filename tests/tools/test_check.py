@@ -171,7 +171,8 @@ def test_another_order_is_seen(expectation, database, flash):
 
 def test_upstream_and_journal_that_are_wrong_in_the_same_way_are_seen(expectation, database, flash):
     journal = journal_of(flash)
-    journal.records = [dataclasses.replace(found, reason=record.EXPIRED) for found in journal.records]
+    for found in journal.records:
+        found.reason = record.EXPIRED
     events = [dataclasses.replace(event, reason=record.EXPIRED) for event in stored(database)]
     assert not compare(read_expectation(expectation), events, journal, PEOPLE).agree
 

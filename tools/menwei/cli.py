@@ -1,13 +1,15 @@
-"""The command `menwei`: a simulated door, a listener, a broker."""
+"""The command `menwei`: a simulated door, a listener, a broker, a flash image."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import shutil
 import signal
 import tempfile
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,8 @@ SCENARIOS = Path(__file__).with_name("scenarios")
 BY_HAND = "by_hand"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="menwei: a door, and the people around it.")
+image = typer.Typer(no_args_is_help=True, help="Flash images of doors, read with esptool or kept by the simulator.")
+app.add_typer(image, name="image")
 console = Console()
 
 
@@ -117,6 +121,36 @@ def broker(port: Annotated[int, typer.Option(help="Port on the loopback address;
             await stop.wait()
 
     _until_interrupted(serve)
+
+
+@image.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A whole flash, or the dump of one region with --region.")],
+    keys: Annotated[Path | None, typer.Option(help="Key file of the doors (mode 0600): every seal is checked.")] = None,
+    door: Annotated[str | None, typer.Option(help="The door's name in the key file.")] = None,
+    region: Annotated[str | None, typer.Option(help="The file is only this region: cards or journal.")] = None,
+    board: Annotated[str | None, typer.Option(help="Board, where the image has no partition table.")] = None,
+    date: Annotated[datetime | None, typer.Option(help="Count cards that end before this (UTC); default: now.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Read allowlist and journal out of a flash image and check them.
+
+    Ends with 0 if nothing is wrong, 1 with findings, 2 if the file cannot be read.
+    """
+    from menwei import inspect_image, inspect_report
+
+    try:
+        start_key = inspect_image.start_key_of(keys, door) if keys else None
+        date = date and date.replace(tzinfo=UTC)
+        told = inspect_image.inspect_file(file, inspect_image.Options(start_key, region, board, date))
+    except inspect_image.ImageError as error:
+        typer.echo(f"{file}: {error}", err=True)
+        raise typer.Exit(2) from error
+    if as_json:
+        typer.echo(json.dumps(told, indent=1))
+    else:
+        inspect_report.show(told, console)
+    raise typer.Exit(1 if told["wrong"] else 0)
 
 
 def _until_interrupted(work) -> None:

@@ -11,7 +11,6 @@ All of it lives in one folder, so that a run can be kept and looked at.
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import random
 import secrets
@@ -22,8 +21,9 @@ from datetime import datetime
 from pathlib import Path
 
 from menwei.broker import EmbeddedBroker, split_url
-from menwei.build import ROOT, build
+from menwei.build import build
 from menwei.control import SimError
+from menwei.flashmap import board_region
 from menwei.image import Journal, read_journal
 from menwei.keyfile import KeyFile
 from menwei.mechanics import Mechanics
@@ -238,7 +238,7 @@ class Stage:
 
     def journal(self) -> Journal:
         """The door's journal as it lies in its flash now."""
-        offset, size = region("journal")
+        offset, size = board_region("journal")
         return read_journal(self.door.flash, offset, size, self.journal_key)
 
     def stored(self) -> list[Event]:
@@ -249,17 +249,3 @@ class Stage:
 def minutes(moment: datetime | None, default: int) -> int:
     """Minutes since 2020, the unit of validity limits."""
     return default if moment is None else (int(moment.timestamp()) - UNIX_2020) // 60
-
-
-def region(label: str) -> tuple[int, int]:
-    """Offset and size of a flash region of the board that is simulated, read from its `board.py` without running it."""
-    tree = ast.parse((ROOT / "boards" / "esp32_wroom_4mb" / "board.py").read_text())
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["FLASH"]:
-            for entry in node.value.elts:
-                name, offset, size = (
-                    eval(compile(ast.Expression(part), "board.py", "eval"), {}) for part in entry.elts
-                )
-                if name == label:
-                    return offset, size
-    raise ValueError(f"boards/esp32_wroom_4mb/board.py names no flash region {label!r}")
