@@ -259,16 +259,18 @@ def _replay(journal, sector, turn):
             # The page may change: what is judged is whether the second half is there.
             second = slot + 1 < _SLOTS and record.code(page[journal._load(sector, slot + 1)]) == record.SECOND
             offset = journal._load(sector, slot)
-        if held == record.KEY and record.key_sound(page, offset):
+        if held == record.KEY:
+            if page[offset + 14 : offset + 32] != bytes(18):
+                journal._live.append(sector << 12 | slot << 5)  # damaged and half wiped ones, too
             # One without its key is wiped, or was cut short: then it means nothing. Records show the generation.
-            alive = record.key_alive(page, offset)
-            if alive or (slot == 1 and journal._mac is None and not journal._made):
+            sound = record.key_sound(page, offset)
+            alive = sound and record.key_alive(page, offset)
+            if alive or (sound and slot == 1 and journal._mac is None and not journal._made):
                 turn = get30(page, offset + 1)
                 chain[:] = page[offset + 5 : offset + 12]
             if alive:
                 journal._mac = Hmac(page[offset + 14 : offset + 30])
                 journal._generation = turn
-                journal._live.append(sector << 12 | slot << 5)
                 journal._made = 0
                 suspect = None
                 good = slot + 1
@@ -298,12 +300,15 @@ def _settle(journal, turn, good, suspect):
         offset = journal._load(journal._top, slot)
         if journal._page[offset : offset + 32] != bytes(32):
             journal.torn += 1
+            if journal._live and journal._live[-1] == journal._top << 12 | slot << 5:
+                journal._live.pop()
             if not _try_put(journal, journal._top << 12 | slot << 5, 32):
                 journal._slot = _SLOTS  # nothing can be programmed here any more
+    mended = journal._mac is None and _mend_key(journal, turn, suspect)
     mac = _mac_of(journal, turn)
     journal.key_lost = mac is None
     # Without its key, or if the slot of this key is damaged, the next append writes a new one.
-    journal._key_due = journal.key_lost or journal._generation != turn
+    journal._key_due = journal.key_lost or mended or journal._generation != turn
     journal._mac = mac or Hmac(os.urandom(16))
     journal._generation = turn
 
@@ -316,6 +321,24 @@ def _mac_of(journal, generation):
     for _ in range(generation - journal._generation):
         mac = Hmac(record.next_key(mac.key))
     return mac
+
+
+def _mend_key(journal, turn, suspect):
+    """Find the key again if one flipped bit spoilt the newest slot: one with right checks that fits the last record."""
+    if journal._live:
+        address = journal._live[-1]
+        offset = journal._load(address >> 12, address >> 5 & 127)
+        slot = bytearray(journal._page[offset : offset + 32])
+        for bit in range(256):
+            slot[bit >> 3] ^= 1 << (bit & 7)
+            if record.key_alive(slot, 0) and record.key_sound(slot, 0):
+                journal._mac = Hmac(slot[14:30])
+                journal._generation = get30(slot, 1)
+                if not suspect or _is_genuine(journal, turn, suspect):
+                    return True
+            slot[bit >> 3] ^= 1 << (bit & 7)
+        journal._mac = None
+    return False
 
 
 def _is_genuine(journal, turn, suspect):

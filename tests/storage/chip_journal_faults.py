@@ -4,6 +4,7 @@ import os
 import random
 import unittest
 
+from boards.sim.norflash import PowerCut
 from journal_world import KEY, Bench, take_over
 from oracle_journal import Truth, Upstream
 from storage import record
@@ -122,6 +123,57 @@ class Flips(unittest.TestCase):
             self.assertTrue(seen > head - 140)
         print("records taken back by a flipped bit", heads)
         self.assertTrue(max(heads) <= 1)
+
+
+class Keys(unittest.TestCase):
+    def test_a_flipped_bit_in_the_only_key_does_not_lose_it(self):
+        bench = Bench(5)
+        bench.idle()
+        bench.some(70)
+        bench.idle()
+        (address,) = bench.journal._live
+        bench.save()
+        truth, upstream = bench.truth, bench.upstream
+        for records in (0, 1):
+            for bit in range(0, 256, 1 + records):
+                bench.restore()
+                bench.truth = take_over(Truth(), truth)
+                bench.upstream = take_over(Upstream(KEY), upstream)
+                bench.flip(address + (bit >> 3), 1 << (bit & 7))
+                for _ in range(2):
+                    bench.reboot()
+                    self.assertFalse(bench.journal.key_lost)
+                    bench.some(records)
+                    bench.idle()
+                bench.some(3)
+                bench.idle()
+                bench.reboot()
+                bench.check()
+                self.assertEqual(len(bench.journal._live), 1)
+
+    def test_a_wipe_that_power_cut_short_is_finished(self):
+        for how in ("prefix", "random"):
+            for seed in range(40):
+                bench = Bench(6)
+                bench.idle()
+                bench.some(31)
+                while len(bench.journal._live) < 2:
+                    bench.some(1)
+                address = bench.journal._live[0]
+                bench.nor.fail_at(1, how, seed)
+                try:
+                    bench.journal.idle()
+                    self.fail("no wipe")
+                except PowerCut:
+                    pass
+                bench.reboot()
+                bench.idle()
+                slot = bytearray(32)
+                bench.nor.read(address, slot)
+                self.assertEqual(slot[14:], bytes(18))
+                self.assertFalse(bench.journal.key_lost)
+                bench.some(3)
+                bench.check()
 
 
 class Headers(unittest.TestCase):
