@@ -65,7 +65,7 @@ class Ingest:
         """Cut off what is only a claim until the door makes it again. True if the whole batch is."""
         first = sorting.gap
         if first and self._acked.get((door, epoch), 0) < first - 1 and not self._again(door, epoch, first, b""):
-            sorting.cut(0)
+            sorting.leave()
             return True
         for index, item in enumerate(sorting.items):
             if isinstance(item, Damaged) and not item.linked and item.seq > sorting.same:
@@ -134,6 +134,12 @@ class _Sorting:
         # damaged one.
         start = int.from_bytes(self._found.start or bytes(7))
         return any((int.from_bytes(chain) ^ start).bit_count() == 1 for chain in main)
+
+    def leave(self) -> None:
+        """Leave it all for now: without the record before it nobody can say what is wrong with it."""
+        self.items = []
+        self.gap = 0
+        self._found.problem = None
 
     def cut(self, index: int) -> None:
         """Leave off the items from this one on, for now; what is wrong with it is named."""
