@@ -267,9 +267,9 @@ def test_a_record_of_which_nothing_is_left_does_not_stop_it_either(data, victim,
         missing = set(range(1, 94)) - {seq for seq, _ in upstream.events()}
         assert set(range(victim, victim + count)) <= missing <= set(range(victim, victim + count + 1))
         assert {seq for seq, _ in upstream.damaged()} == missing
-        assert {text.split(": ")[0] for _, text in upstream.findings()} == {
-            f"epoch {EPOCH.hex()}, record {seq}" for seq in missing
-        }
+        # The header of a later batch may name a wrong key generation: the door counts it by what stands in flash.
+        named = {text.split(": ")[0] for _, text in upstream.findings() if "key generation" not in text}
+        assert named == {f"epoch {EPOCH.hex()}, record {seq}" for seq in missing}
 
 
 @pytest.mark.parametrize("bit", [0, 31, 8 * 14, 8 * 25, 8 * 31 + 7])
