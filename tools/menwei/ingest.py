@@ -194,8 +194,12 @@ class _Sorting:
         elif self.items and isinstance(self.items[0], Record) and self.items[0].generation != self._batch.generation:
             text = f"it was made with key generation {self.items[0].generation}, not {self._batch.generation}"
             rows.findings.append(self._finding("changed", first, text))
-        if self._found.problem:
-            rows.findings.append(self._finding(*self._found.problem))
+        problem = self._found.problem
+        if problem and not self._found.items and not self._places:
+            text = "nothing in this batch can be verified, and the record before it is not stored"
+            problem = Problem("unverified", first, text)
+        if problem:
+            rows.findings.append(self._finding(*problem))
 
     def _finding(self, kind: str, seq: int, text: str) -> Finding:
         return Finding(kind, f"epoch {self._epoch}, record {seq}: {text}", self._epoch, seq)
