@@ -5,52 +5,17 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_journal import EPOCH, KEY, Region, patch_time, take
 
 from menwei import verify
-from storage import journal as journal_module
 from storage import record
-from storage.flash import SECTOR, Flash
+from storage.flash import Flash
 from storage.journal import Journal
 from sync.messages import Refused
 from sync.upstream import parse_batch
 
-EPOCH, KEY = b"\x01\x80\xff\x7f", bytes(range(16))
 HEADER, SLOT = 24, 32
 LAST = 700
-
-
-class FakeTime:
-    """time, as far as the journal uses it."""
-
-    @staticmethod
-    def ticks_ms():
-        return 0
-
-    @staticmethod
-    def ticks_diff(end, start):
-        return end - start
-
-
-class Region:
-    """A flash region in memory."""
-
-    def __init__(self, sectors):
-        self.data = bytearray(b"\xff" * SECTOR * sectors)
-
-    def readblocks(self, number, buf, offset):
-        at = number * SECTOR + offset
-        buf[:] = self.data[at : at + len(buf)]
-
-    def writeblocks(self, number, buf, offset):
-        at = number * SECTOR + offset
-        for index, value in enumerate(buf):
-            self.data[at + index] &= value
-
-    def ioctl(self, operation, argument):
-        if operation == 6:
-            self.data[argument * SECTOR : argument * SECTOR + SECTOR] = b"\xff" * SECTOR
-            return 0
-        return SECTOR if operation == 5 else len(self.data) // SECTOR
 
 
 def content(number):
@@ -75,18 +40,11 @@ def write(key=KEY, last=LAST):
     return journal
 
 
-def take(journal, first):
-    """The `event` payload from a record on."""
-    buf = bytearray(HEADER + 32 * SLOT)
-    slots = journal.batch(buf, first)
-    return bytes(buf[: HEADER + slots * SLOT])
-
-
 @pytest.fixture(scope="module")
 def journal():
     """Return a journal with records over several sectors and many keys."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal_module, "time", FakeTime)
+        patch_time(patch)
         yield write()
 
 
@@ -289,7 +247,7 @@ def test_a_header_that_does_not_fit_is_found_at_the_first_record(payload):
 
 def test_a_fork_has_another_chain_value(journal, monkeypatch):
     """Both branches are right in themselves; what upstream kept tells them apart, and they do not mix."""
-    monkeypatch.setattr(journal_module, "time", FakeTime)
+    patch_time(monkeypatch)
     fork = Journal(Flash(Region(16)))
     fork.format(EPOCH, KEY)
     fork.mount()
