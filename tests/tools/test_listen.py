@@ -40,12 +40,18 @@ async def test_events_are_shown_stored_and_acknowledged(tmp_path, key_path, term
         door.record(record.ALARM, reason=record.ALARM_FORCED, time=200_000_001)
         await door.send_batch(1)
         assert (await door.next_ack())[1] == 2
+        twin = FakeDoor(broker.port, "garden", "front-gate", DOOR_KEY, EPOCH, JOURNAL_KEY)
+        twin.record(record.REFUSED, reason=record.UNKNOWN)
+        await door.publish("event", twin.batch(1))
+        await door.next_ack()
         await asyncio.sleep(0.1)
         await door.disconnect()
         stop.set()
         await work
     assert b"abcdefg".hex() in out.getvalue()
     assert "2026-05-03 19:33:20" in out.getvalue()
+    assert "front-gate: fork: epoch 01020304, record 1: another right record" in out.getvalue()
+    assert "kept apart: " in out.getvalue()
     store = Store(tmp_path / "events.db")
     assert [event.kind for event in store.events("front-gate")] == [record.GRANTED, record.ALARM]
     store.close()

@@ -23,7 +23,7 @@ def stage():
         net=True,
         door=SimpleNamespace(running=True, lines=["12:00:00 info  door   alarm number=3"]),
         upstream=SimpleNamespace(sessions={DOOR: SimpleNamespace(revision=7)}),
-        store=SimpleNamespace(door=lambda _: (True, said)),
+        store=SimpleNamespace(door=lambda _: (True, said), findings=lambda _: [(DOOR, "fork", "record 5: another")]),
         stored=lambda: [EVENT],
     )
 
@@ -87,6 +87,7 @@ def test_the_screen(stage, hands):
     for words in ("open", "released", "held", "head 44, acknowledged 41", "stored 41", "connected", "[3]", "1 anna"):
         assert words in text, words
     assert "alarm number=3" in text
+    assert "upstream found (1): fork: record 5: another" in text
     stage.upstream.sessions = {}
     stage.net = stage.door.running = False
     console.print(render(stage, hands, {}))

@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-import sqlite3
 
 import pytest
-from fake_door import FakeDoor
+from upstream_world import DOOR, NOW, SITE, WAIT_S, World
 
 from menwei.broker import EmbeddedBroker
 from menwei.keyfile import KeyFile
@@ -16,211 +15,7 @@ from storage import record
 from sync import messages
 from sync.upstream import pack_change
 
-SITE, DOOR = "garden", "front-gate"
-DOOR_KEY, JOURNAL_KEY, EPOCH = bytes(range(32)), bytes(range(16)), b"\x01\x02\x03\x04"
-NOW = 1_772_434_800
 UNIX_2020 = 1_577_836_800
-WAIT_S = 5
-
-
-class World:
-    """Broker, upstream and one door, with a clock that stands until a test moves it."""
-
-    def __init__(self, folder, port):
-        self.folder, self.port = folder, port
-        self.now = NOW
-        self.events = []
-        self.keys = KeyFile(SITE)
-        self.keys.add(DOOR, DOOR_KEY, {EPOCH: JOURNAL_KEY})
-        self.door = FakeDoor(port, SITE, DOOR, DOOR_KEY, EPOCH, JOURNAL_KEY)
-        self.upstream = None
-
-    async def clock(self):
-        return self.now
-
-    async def start(self):
-        self.store = Store(self.folder / "upstream.db")
-        self.upstream = Upstream(
-            "127.0.0.1", self.port, self.keys, self.store, clock=self.clock, on_event=self.events.append
-        )
-        await self.upstream.start()
-
-    async def stop(self):
-        await self.upstream.stop()
-        self.store.close()
-
-    async def until(self, condition):
-        async with asyncio.timeout(WAIT_S):
-            while not condition():
-                await asyncio.sleep(0.01)
-
-    async def found(self, kind):
-        await self.until(lambda: any(entry[1] == kind for entry in self.store.findings()))
-
-    async def join(self):
-        """The door connects, says its state, and gets the time."""
-        await self.door.connect()
-        await self.door.state()
-        command, result = await self.door.next_command()
-        assert (command.operation, result) == (messages.OP_SET_TIME, messages.DONE)
-        await self.until(lambda: self.upstream.sessions[DOOR].time_done)
-
-
-@pytest.fixture
-async def world(tmp_path):
-    async with EmbeddedBroker() as broker:
-        world = World(tmp_path, broker.port)
-        await world.start()
-        yield world
-        await world.door.disconnect()
-        await world.stop()
-
-
-# Events
-
-
-async def test_events_are_stored_then_acknowledged(world):
-    await world.door.connect()
-    world.door.record(record.BOOT)
-    world.door.record(record.GRANTED, pseudonym=b"abcdefg", detail=3, time=200_000_000)
-    world.door.record(record.COMMAND, reason=1, payload=bytes(range(24)))
-    await world.door.send_batch(1)
-    assert await world.door.next_ack() == (EPOCH, 3, world.door.journal.chain)
-    # A second connection to the file sees what another process would find after a crash now.
-    with sqlite3.connect(world.folder / "upstream.db") as other:
-        rows = other.execute(
-            "SELECT seq, kind, reason, pseudonym, detail, time, trust, raw FROM events ORDER BY seq"
-        ).fetchall()
-    assert [row[:2] for row in rows] == [(1, record.BOOT), (2, record.GRANTED), (3, record.COMMAND)]
-    assert rows[1][2:7] == (0, b"abcdefg".hex(), 3, 200_000_000, 2)
-    assert [row[7] for row in rows] == world.door.journal.slots
-    assert [event.seq for event in world.events] == [1, 2, 3]
-
-
-async def test_the_same_batch_again_changes_nothing_and_is_acknowledged_again(world):
-    await world.door.connect()
-    for _ in range(5):
-        world.door.record(record.REFUSED)
-    for first, last in ((1, 3), (1, 3), (2, 5), (1, 5), (4, 4)):
-        await world.door.send_batch(first, last)
-    acks = [await world.door.next_ack() for _ in range(5)]
-    assert [ack[1] for ack in acks] == [3, 3, 5, 5, 5]
-    assert acks[-1][2] == world.door.journal.chain
-    assert [event.seq for event in world.store.events(DOOR)] == [1, 2, 3, 4, 5]
-    assert len(world.events) == 5
-    assert world.store.findings() == []
-
-
-async def test_keys_move_on_over_many_batches_and_a_restart_of_upstream(world):
-    await world.door.connect()
-    for number in range(200):
-        world.door.record(record.GRANTED, detail=number)
-    for first in range(1, 101, 20):
-        await world.door.send_batch(first, first + 19)
-        await world.door.next_ack()
-    await world.stop()
-    await world.start()
-    for first in range(101, 201, 20):
-        await world.door.send_batch(first, first + 19)
-        await world.door.next_ack()
-    assert [event.detail for event in world.store.events(DOOR)] == list(range(200))
-    assert world.store.events(DOOR)[-1].generation >= 5
-    assert world.store.findings() == []
-
-
-async def test_a_forged_record_is_not_stored_and_what_comes_before_it_is(world):
-    await world.door.connect()
-    for _ in range(4):
-        world.door.record(record.GRANTED)
-    payload = bytearray(world.door.batch(1))
-    payload[24 + 2 * 32 + 14] ^= 1  # the pseudonym of the third one
-    await world.door.publish("event", bytes(payload))
-    assert (await world.door.next_ack())[1] == 2
-    assert [event.seq for event in world.store.events()] == [1, 2]
-    assert len(world.store.findings()) == 1
-    await world.door.send_batch(1)
-    assert (await world.door.next_ack())[1] == 4
-
-
-async def test_a_batch_that_is_forged_from_its_start_is_not_acknowledged(world):
-    await world.door.connect()
-    world.door.record(record.GRANTED)
-    payload = bytearray(world.door.batch(1))
-    payload[30] ^= 1
-    await world.door.publish("event", bytes(payload))
-    await world.until(world.store.findings)
-    assert world.door.acks.empty()
-    assert world.store.events() == []
-
-
-async def test_a_gap_is_reported_and_the_rest_is_stored(world):
-    await world.door.connect()
-    for _ in range(10):
-        world.door.record(record.REFUSED)
-    await world.door.send_batch(1, 3)
-    await world.door.send_batch(6, 10)
-    await world.door.next_ack()
-    assert (await world.door.next_ack())[1] == 10
-    assert [event.seq for event in world.store.events()] == [1, 2, 3, 6, 7, 8, 9, 10]
-    assert [kind for _, kind, _ in world.store.findings()] == ["gap"]
-
-
-async def test_the_same_identity_with_other_content_is_a_fork(world):
-    await world.door.connect()
-    world.door.record(record.GRANTED)
-    world.door.record(record.GRANTED)
-    await world.door.send_batch(1)
-    await world.door.next_ack()
-    twin = FakeDoor(world.port, SITE, DOOR, DOOR_KEY, EPOCH, JOURNAL_KEY)
-    twin.record(record.GRANTED)
-    twin.record(record.REFUSED)
-    await world.door.publish("event", twin.batch(1))
-    await world.until(world.store.findings)
-    assert [kind for _, kind, _ in world.store.findings()] == ["fork"]
-    assert [event.kind for event in world.store.events()] == [record.GRANTED] * 2
-
-
-@pytest.mark.parametrize("payload", [b"\0", b"\1" * 23, b"\1" * 56, bytes(24), b"\2" + bytes(55)])
-async def test_nonsense_is_a_finding(world, payload):
-    await world.door.connect()
-    await world.door.publish("event", payload)
-    await world.found("refused message")
-    assert world.door.acks.empty()
-
-
-async def test_a_door_without_a_key_is_a_finding(world):
-    stranger = FakeDoor(world.port, SITE, "back-gate", DOOR_KEY, EPOCH, JOURNAL_KEY)
-    await stranger.connect()
-    stranger.record(record.BOOT)
-    await stranger.send_batch(1)
-    await world.found("refused message")
-    assert world.store.events() == []
-    await stranger.disconnect()
-
-
-async def test_an_epoch_without_a_key_is_a_finding(world):
-    other = FakeDoor(world.port, SITE, DOOR, DOOR_KEY, b"else", JOURNAL_KEY)
-    other.record(record.BOOT)
-    await world.door.connect()
-    await world.door.publish("event", other.batch(1))
-    await world.until(world.store.findings)
-    assert world.store.events() == []
-
-
-async def test_nothing_is_acknowledged_when_the_database_fails(world, monkeypatch):
-    await world.door.connect()
-    world.door.record(record.BOOT)
-
-    def fail(*_, **__):
-        raise sqlite3.OperationalError("database or disk is full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(world.store, "add_batch", fail)
-        await world.door.send_batch(1)
-        await asyncio.sleep(0.3)
-        assert world.door.acks.empty()
-    await world.door.send_batch(1)
-    assert (await world.door.next_ack())[1] == 1
 
 
 # State, time, list
@@ -292,10 +87,24 @@ async def test_a_door_that_did_not_get_a_delta_gets_it_again(world):
     assert (await world.door.next_delta()).to_revision == 1
 
 
-async def test_a_door_ahead_of_the_office_is_a_finding(world):
-    world.door.list = [bytes(4), 9]
+async def test_a_door_ahead_of_the_office_is_a_finding_and_numbers_count_on_from_there(world):
+    """Else the next changes would be taken for those that the door has."""
+    world.upstream.change(DOOR, pack_change(messages.PUT, bytes(7)))
+    world.store.office_epoch(DOOR, b"mine")
+    world.door.list = [b"mine", 9]
     await world.join()
     await world.found("list")
+    assert world.door.deltas.empty()
+    assert world.upstream.change(DOOR, pack_change(messages.REVOKE, bytes(7))) == 10
+    delta = await world.door.next_delta()
+    assert (delta.from_revision, delta.to_revision, delta.change(0)[0]) == (9, 10, messages.REVOKE)
+    # An older image is brought up to date from where it stands, with all that is known.
+    world.door.list = [b"mine", 0]
+    await world.door.state()
+    delta = await world.door.next_delta()
+    assert (delta.from_revision, delta.to_revision, delta.count) == (0, 10, 2)
+    await world.door.state()
+    assert [kind for _, kind, _ in world.store.findings()] == ["list"]
 
 
 async def test_a_list_of_another_office_is_a_finding_and_left_alone(world):

@@ -11,17 +11,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from menwei import names
 from menwei.broker import split_url
 from menwei.keyfile import KeyFile
-from menwei.store import Event, Store
+from menwei.store import Event, Finding, Store
 from menwei.upstream import UNIX_2020, Upstream
 
 _ROWS = 24
+_FINDINGS = 6
 _COLUMNS = ("time", "trust", "door", "seq", "event", "reason", "credential")
 _ALARM = 8
 
@@ -58,16 +60,36 @@ async def listen(
     store = Store(database)
     stop = stop or asyncio.Event()
     recent: deque[Event] = deque(store.events()[-_ROWS:], maxlen=_ROWS)
-    live = Live(event_table(recent), console=console, refresh_per_second=4) if console.is_terminal else None
+    findings: deque[str] = deque(
+        (f"{door}: {kind}: {text}" for door, kind, text in store.findings()[-_FINDINGS:]), maxlen=_FINDINGS
+    )
+
+    def screen() -> Group:
+        return Group(event_table(recent), *(Text(line, style="bold red") for line in findings))
+
+    live = Live(screen(), console=console, refresh_per_second=4) if console.is_terminal else None
 
     def show(event: Event) -> None:
         recent.append(event)
         if live:
-            live.update(event_table(recent))
+            live.update(screen())
         else:
             console.print("  ".join(cells(event)), highlight=False, soft_wrap=True)
 
-    upstream = Upstream(host, port, keys, store, on_event=show)
+    def show_apart(event: Event) -> None:
+        say("kept apart: " + "  ".join(cells(event)))
+
+    def show_finding(door: str, finding: Finding) -> None:
+        say(f"{door}: {finding.kind}: {finding.text}")
+
+    def say(line: str) -> None:
+        findings.append(line)
+        if live:
+            live.update(screen())
+        else:
+            console.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
+
+    upstream = Upstream(host, port, keys, store, on_event=show, on_apart=show_apart, on_finding=show_finding)
     try:
         await upstream.start()
         console.print(f"listening at {broker} for {', '.join(keys.doors)}; events go to {database}", highlight=False)

@@ -105,12 +105,18 @@ def render(stage: Stage, hands: Hands, state: dict) -> Group:
         "upstream",
         f"stored {newest}",
     )
+    findings = stage.store.findings(DOOR)
+    worst = Text("")
+    if findings:
+        _, kind, text = findings[-1]
+        worst = Text(f"upstream found ({len(findings)}): {kind}: {text}", style="bold red")
     cards = "  ".join(f"[b]{number}[/] {name}" for number, name in enumerate(hands.cards[:9], 1))
     serial = Text("\n".join(stage.door.lines[-_LINES:]), no_wrap=True, overflow="ellipsis")
     power = "" if stage.door.running else " [red]no power[/]"
     return Group(
         Panel(table, title=f"door {DOOR}{power}", title_align="left"),
         Panel(serial, title="serial", title_align="left", height=_LINES + 2),
+        worst,
         f"cards: {cards}",
         _HELP,
         Text(hands.message, style="yellow"),

@@ -1,35 +1,44 @@
 """What upstream knows, in one SQLite file.
 
     store = Store(Path("upstream.db"))
-    store.add_events("front-gate", [Event(...)], received_at)   # one transaction; known identities change nothing
+    store.add_batch("front-gate", epoch, batch, received_at)    # one transaction; known identities change nothing
     for event in store.events("front-gate"): ...
 
-An event's identity is (door, epoch, sequence). A batch is written in one transaction and is on the disk when
-`add_batch` returns; only then may it be acknowledged.
+An event's identity is (door, epoch, sequence). Records that are right but of another branch of a door's journal are
+kept apart, by their chain value, too; of damaged ones the bytes are. A batch is written in one transaction and is on
+the disk when `add_batch` returns; only then may it be acknowledged.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS events (
+_VERSION = 2
+_RECORD = """
     door TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
     received_at INTEGER NOT NULL, boot INTEGER NOT NULL,
     time INTEGER NOT NULL, trust INTEGER NOT NULL, uncertainty INTEGER NOT NULL,
     kind INTEGER NOT NULL, reason INTEGER NOT NULL, pseudonym TEXT NOT NULL, detail INTEGER NOT NULL,
     generation INTEGER NOT NULL, chain BLOB NOT NULL, raw BLOB NOT NULL,
     arrival INTEGER PRIMARY KEY AUTOINCREMENT,
-    UNIQUE (door, epoch, seq)
+"""
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS events ({_RECORD} UNIQUE (door, epoch, seq));
+CREATE TABLE IF NOT EXISTS apart ({_RECORD} UNIQUE (door, epoch, seq, chain));
+CREATE TABLE IF NOT EXISTS damaged (
+    door TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL, apart INTEGER NOT NULL,
+    received_at INTEGER NOT NULL, generation INTEGER NOT NULL, chain BLOB NOT NULL, raw BLOB NOT NULL,
+    UNIQUE (door, epoch, seq, apart, chain)
 );
 CREATE TABLE IF NOT EXISTS findings (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
-    door TEXT NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, epoch TEXT, seq INTEGER, text TEXT NOT NULL
+    door TEXT NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, epoch TEXT, seq INTEGER, text TEXT NOT NULL,
+    times INTEGER NOT NULL DEFAULT 1
 );
 CREATE TABLE IF NOT EXISTS doors (
     door TEXT PRIMARY KEY, online INTEGER NOT NULL, seen_at INTEGER NOT NULL, state TEXT NOT NULL
@@ -44,7 +53,9 @@ CREATE TABLE IF NOT EXISTS commands (
     operator INTEGER NOT NULL, approver INTEGER NOT NULL, reason INTEGER NOT NULL, deadline INTEGER NOT NULL,
     sent_at INTEGER NOT NULL, raw BLOB NOT NULL, result INTEGER, result_at INTEGER
 );
-CREATE TABLE IF NOT EXISTS lists (door TEXT PRIMARY KEY, office_epoch BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS lists (
+    door TEXT PRIMARY KEY, office_epoch BLOB NOT NULL, forgotten INTEGER NOT NULL DEFAULT 0
+);
 CREATE TABLE IF NOT EXISTS changes (
     door TEXT NOT NULL, revision INTEGER NOT NULL, change BLOB NOT NULL, PRIMARY KEY (door, revision)
 );
@@ -80,6 +91,38 @@ class JournalHead:
     chain: bytes
 
 
+@dataclass(frozen=True)
+class Wreck:
+    """A damaged record: its bytes, and the chain value and key generation that the next record follows."""
+
+    seq: int
+    raw: bytes
+    chain: bytes
+    generation: int
+    apart: bool
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was wrong. It is kept once for its door, kind, epoch and sequence (or text, without one)."""
+
+    kind: str
+    text: str
+    epoch: str | None = None
+    seq: int | None = None
+
+
+@dataclass
+class Rows:
+    """What is to be written of one batch; `head` None leaves the journal's as it is."""
+
+    head: JournalHead | None = None
+    events: list[Event] = field(default_factory=list)
+    apart: list[Event] = field(default_factory=list)
+    damaged: list[Wreck] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
 _EVENT_FIELDS = tuple(Event.__dataclass_fields__)
 
 
@@ -90,6 +133,11 @@ class Store:
         self._db = sqlite3.connect(str(path), isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
+        if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+            if self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
+                self._db.close()
+                raise ValueError(f"{path} was written by another version of menwei: move it away and start anew")
+            self._db.execute(f"PRAGMA user_version = {_VERSION}")
         self._db.executescript(_SCHEMA)
 
     def close(self) -> None:
@@ -108,48 +156,71 @@ class Store:
 
     # Events
 
-    def add_batch(
-        self,
-        door: str,
-        epoch: str,
-        head: JournalHead,
-        events: Iterable[Event],
-        findings: Iterable[tuple],
-        received_at: int,
-    ) -> list[Event]:
-        """Store events, the new head and what verification found in one transaction; return the events that are new."""
+    def add_batch(self, door: str, epoch: str, rows: Rows, received_at: int) -> Rows:
+        """Write all of it in one transaction; return what of it is new."""
+        fresh = Rows(rows.head)
+        with self._transaction():
+            fresh.events = [event for event in rows.events if self._add_event("events", event, received_at)]
+            fresh.apart = [event for event in rows.apart if self._add_event("apart", event, received_at)]
+            for wreck in rows.damaged:
+                self._db.execute(
+                    "INSERT OR IGNORE INTO damaged (door, epoch, seq, apart, received_at, generation, chain, raw) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (door, epoch, wreck.seq, wreck.apart, received_at, wreck.generation, wreck.chain, wreck.raw),
+                )
+            fresh.findings = [finding for finding in rows.findings if self._add_finding(door, finding, received_at)]
+            if rows.head:
+                self._db.execute(
+                    "INSERT INTO journals VALUES (?, ?, ?, ?, ?) ON CONFLICT (door, epoch) "
+                    "DO UPDATE SET seq = excluded.seq, generation = excluded.generation, chain = excluded.chain",
+                    (door, epoch, rows.head.seq, rows.head.generation, rows.head.chain),
+                )
+        return fresh
+
+    def _add_event(self, table: str, event: Event, received_at: int) -> bool:
         names = ", ".join((*_EVENT_FIELDS, "received_at"))
         marks = ", ".join("?" * (len(_EVENT_FIELDS) + 1))
-        fresh = []
-        with self._transaction():
-            for event in events:
-                values = [getattr(event, name) for name in _EVENT_FIELDS]
-                row = self._db.execute(
-                    f"INSERT OR IGNORE INTO events ({names}) VALUES ({marks})", (*values, received_at)
-                )
-                if row.rowcount:
-                    fresh.append(event)
-            for kind, seq, text in findings:
-                self._add_finding(door, kind, text, received_at, epoch, seq)
-            self._db.execute(
-                "INSERT INTO journals VALUES (?, ?, ?, ?, ?) ON CONFLICT (door, epoch) "
-                "DO UPDATE SET seq = excluded.seq, generation = excluded.generation, chain = excluded.chain",
-                (door, epoch, head.seq, head.generation, head.chain),
-            )
-        return fresh
+        values = [getattr(event, name) for name in _EVENT_FIELDS]
+        row = self._db.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", (*values, received_at))
+        return row.rowcount == 1
 
     def events(self, door: str | None = None, after: int = 0) -> list[Event]:
         """Stored events in the order in which they arrived, those after the given arrival number."""
-        where, values = ("arrival > ?", [after])
-        if door is not None:
-            where, values = (where + " AND door = ?", [after, door])
-        query = f"SELECT {', '.join(_EVENT_FIELDS)} FROM events WHERE {where} ORDER BY arrival"
-        return [Event(*row) for row in self._db.execute(query, values)]
+        return self._events("events", door, after)
+
+    def apart(self, door: str | None = None) -> list[Event]:
+        """Records of other branches of a journal, in the order in which they arrived."""
+        return self._events("apart", door, 0)
+
+    def _events(self, table: str, door: str | None, after: int) -> list[Event]:
+        query = f"SELECT {', '.join(_EVENT_FIELDS)} FROM {table} WHERE arrival > ? AND ? IN (door, '') ORDER BY arrival"
+        return [Event(*row) for row in self._db.execute(query, (after, door or ""))]
+
+    def damaged(self, door: str) -> list[Wreck]:
+        """Damaged records in the order of their numbers."""
+        rows = self._db.execute(
+            "SELECT seq, raw, chain, generation, apart FROM damaged WHERE door = ? ORDER BY epoch, seq", (door,)
+        )
+        return [Wreck(*row[:4], bool(row[4])) for row in rows]
 
     def chain_at(self, door: str, epoch: str, seq: int) -> bytes | None:
-        """The chain value of a stored event, or None."""
-        row = self._db.execute("SELECT chain FROM events WHERE door = ? AND epoch = ? AND seq = ?", (door, epoch, seq))
-        return next((chain for (chain,) in row), None)
+        """The chain value of a stored event, or the one behind a damaged record, or None."""
+        return next((chain for chain, _, apart in self.places(door, epoch, seq) if not apart), None)
+
+    def places(self, door: str, epoch: str, seq: int) -> list[tuple[bytes, int, bool]]:
+        """(chain value, key generation, kept apart) of all that is stored under a number, what is not apart first."""
+        rows = self._db.execute(
+            "SELECT chain, generation, 0 AS apart FROM events WHERE door = ?1 AND epoch = ?2 AND seq = ?3 UNION "
+            "SELECT chain, generation, 1 FROM apart WHERE door = ?1 AND epoch = ?2 AND seq = ?3 UNION "
+            "SELECT chain, generation, apart FROM damaged WHERE door = ?1 AND epoch = ?2 AND seq = ?3 ORDER BY apart",
+            (door, epoch, seq),
+        )
+        return [(chain, generation, bool(apart)) for chain, generation, apart in rows]
+
+    def is_forked(self, door: str, epoch: str) -> bool:
+        """Whether records of this journal are kept apart."""
+        row = self._db.execute("SELECT 1 FROM apart WHERE door = ? AND epoch = ? LIMIT 1", (door, epoch))
+        return row.fetchone() is not None
 
     def heads(self) -> list[tuple[str, str, JournalHead]]:
         """(door, epoch, head) of every journal that is known."""
@@ -162,18 +233,24 @@ class Store:
 
     # Findings
 
-    def _add_finding(self, door: str, kind: str, text: str, at: int, epoch: str | None, seq: int | None) -> None:
+    def _add_finding(self, door: str, finding: Finding, at: int) -> bool:
+        row = self._db.execute(
+            "UPDATE findings SET times = times + 1 WHERE door = ? AND kind = ? AND epoch IS ? AND seq IS ? "
+            "AND (seq IS NOT NULL OR text = ?)",
+            (door, finding.kind, finding.epoch, finding.seq, finding.text),
+        )
+        if row.rowcount:
+            return False
         self._db.execute(
             "INSERT INTO findings (door, at, kind, epoch, seq, text) VALUES (?, ?, ?, ?, ?, ?)",
-            (door, at, kind, epoch, seq, text),
+            (door, at, finding.kind, finding.epoch, finding.seq, finding.text),
         )
+        return True
 
-    def add_finding(
-        self, door: str, kind: str, text: str, at: int, epoch: str | None = None, seq: int | None = None
-    ) -> None:
-        """Keep something that was wrong, for people to look at."""
+    def add_finding(self, door: str, finding: Finding, at: int) -> bool:
+        """Keep something that was wrong, for people to look at; False if it is known, then it is only counted."""
         with self._transaction():
-            self._add_finding(door, kind, text, at, epoch, seq)
+            return self._add_finding(door, finding, at)
 
     def findings(self, door: str | None = None) -> list[tuple[str, str, str]]:
         """(door, kind, text), oldest first."""
@@ -246,27 +323,31 @@ class Store:
     def office_epoch(self, door: str, fresh: bytes) -> bytes:
         """The office epoch of a door's list; `fresh` is taken and kept when there is none yet."""
         with self._transaction():
-            self._db.execute("INSERT OR IGNORE INTO lists VALUES (?, ?)", (door, fresh))
+            self._db.execute("INSERT OR IGNORE INTO lists (door, office_epoch) VALUES (?, ?)", (door, fresh))
         return self._db.execute("SELECT office_epoch FROM lists WHERE door = ?", (door,)).fetchone()[0]
 
     def revision(self, door: str) -> int:
         """The newest revision of a door's intended list."""
-        row = self._db.execute("SELECT max(revision) FROM changes WHERE door = ?", (door,)).fetchone()
-        return row[0] or 0
+        query = "SELECT max(coalesce(max(revision), 0), ifnull((SELECT forgotten FROM lists WHERE door = ?1), 0))"
+        return self._db.execute(query + " FROM changes WHERE door = ?1", (door,)).fetchone()[0]
+
+    def count_on(self, door: str, revision: int) -> None:
+        """Revisions up to this one were made by an office that is not remembered here: the next change comes after."""
+        with self._transaction():
+            self._db.execute("UPDATE lists SET forgotten = max(forgotten, ?) WHERE door = ?", (revision, door))
 
     def add_change(self, door: str, change: bytes) -> int:
         """Append one change to a door's list and return the revision that it makes."""
         with self._transaction():
-            self._db.execute(
-                "INSERT INTO changes SELECT ?1, coalesce(max(revision), 0) + 1, ?2 FROM changes WHERE door = ?1",
-                (door, change),
-            )
-        return self.revision(door)
+            revision = self.revision(door) + 1
+            self._db.execute("INSERT INTO changes VALUES (?, ?, ?)", (door, revision, change))
+        return revision
 
-    def changes(self, door: str, from_revision: int, limit: int) -> list[bytes]:
-        """The changes that follow a revision, oldest first."""
-        rows = self._db.execute(
-            "SELECT change FROM changes WHERE door = ? AND revision > ? ORDER BY revision LIMIT ?",
-            (door, from_revision, limit),
+    def changes(self, door: str, from_revision: int, limit: int) -> list[tuple[int, bytes]]:
+        """(revision, change) of the changes that follow a revision, oldest first."""
+        return list(
+            self._db.execute(
+                "SELECT revision, change FROM changes WHERE door = ? AND revision > ? ORDER BY revision LIMIT ?",
+                (door, from_revision, limit),
+            )
         )
-        return [change for (change,) in rows]

@@ -25,7 +25,7 @@ import aiomqtt
 from menwei.ingest import Ingest
 from menwei.keyfile import KeyFile
 from menwei.session import Command, NoSession, Session
-from menwei.store import Event, Store
+from menwei.store import Event, Finding, Store
 from storage.mac import derive
 from sync import messages
 from sync import upstream as wire
@@ -52,6 +52,8 @@ class Upstream:
     Args:
         clock: Unix time; virtual when the doors' time is virtual.
         on_event: called with each event that is new, after it was stored.
+        on_apart: the same with each record of another branch of its journal.
+        on_finding: called with the door's name and each finding that is new.
         on_change: called with the door's name when its state or one of its findings has changed.
     """
 
@@ -64,6 +66,8 @@ class Upstream:
         *,
         clock: Callable[[], Awaitable[float]] | None = None,
         on_event: Callable[[Event], None] | None = None,
+        on_apart: Callable[[Event], None] | None = None,
+        on_finding: Callable[[str, Finding], None] | None = None,
         on_change: Callable[[str], None] | None = None,
     ) -> None:
         self.store = store
@@ -74,6 +78,8 @@ class Upstream:
         self._clock = clock
         self._now = 0.0  # Unix time when the message that is being worked on was received
         self._on_event = on_event
+        self._on_apart = on_apart
+        self._on_finding = on_finding
         self._on_change = on_change
         self._ingest = Ingest(store, keys)
         self._client: aiomqtt.Client | None = None
@@ -106,6 +112,7 @@ class Upstream:
             try:
                 async with aiomqtt.Client(host, port, identifier=f"menwei-{os.urandom(6).hex()}") as client:
                     self._client = client
+                    self._ingest.forget_claims()
                     for leaf in ("event", "state", "cmd/result"):
                         await client.subscribe(messages.topic(self._keys.site, "+", leaf), qos=_QOS)
                     self.connected.set()
@@ -145,16 +152,22 @@ class Upstream:
             elif leaf == "cmd/result":
                 await self._result(door, message.payload)
         except messages.Refused as error:
-            self._found(door, "refused message", f"{message.topic}: {error}")
+            self._found(door, Finding("refused message", f"{message.topic}: {error}"))
         except sqlite3.Error as error:
             # Not stored, so not acknowledged: the door keeps it and sends it again.
+            self._ingest.forget_claims()
             _log.error("%s: the database failed: %s", door, error)
         except NoSession:
             pass  # the broker went away meanwhile: the door will say it all again
 
-    def _found(self, door: str, kind: str, text: str) -> None:
-        self.store.add_finding(door, kind, text, int(self._now))
-        _log.warning("%s: %s: %s", door, kind, text)
+    def _found(self, door: str, finding: Finding) -> None:
+        if self.store.add_finding(door, finding, int(self._now)):
+            self._show(door, finding)
+
+    def _show(self, door: str, finding: Finding) -> None:
+        _log.warning("%s: %s: %s", door, finding.kind, finding.text)
+        if self._on_finding:
+            self._on_finding(door, finding)
         self._changed(door)
 
     def _changed(self, door: str) -> None:
@@ -169,11 +182,11 @@ class Upstream:
         if taken.ack:
             epoch, seq, chain = taken.ack
             await self._publish(door, "event/ack", wire.build_ack(self._key(door, b"event-ack"), epoch, seq, chain))
-        for event in taken.events:
-            if self._on_event:
-                self._on_event(event)
-        if taken.findings:
-            self._changed(door)
+        for events, call in ((taken.rows.events, self._on_event), (taken.rows.apart, self._on_apart)):
+            for event in events if call else ():
+                call(event)
+        for finding in taken.rows.findings:
+            self._show(door, finding)
 
     # State
 
@@ -186,12 +199,13 @@ class Upstream:
             self._changed(door)
             return
         try:
-            head = bytes.fromhex(state["epoch"]), int(state["head"]), bytes.fromhex(state["chain"])
+            epoch, chain = bytes.fromhex(state["epoch"]), bytes.fromhex(state["chain"])
+            head, acked = int(state["head"]), int(state["acked"])
             session = self._session(door, state, now, retained)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise messages.Refused(f"the state lacks or distorts a member: {error!r}") from error
-        for finding in self._ingest.judge_head(door, *head):
-            self._found(door, *finding)
+        for finding in self._ingest.judge_state(door, epoch, head, chain, acked, retained):
+            self._found(door, finding)
         self.store.set_state(door, state, int(now))
         self._changed(door)
         if session.time_done and now - session.time_sent_at > _TIME_AGAIN_S:
@@ -239,7 +253,7 @@ class Upstream:
 
     async def _send_time(self, door: str, session: Session) -> None:
         if session.time_tries >= _TIME_TRIES:
-            self._found(door, "no time", f"the door refused its time {session.time_tries} times")
+            self._found(door, Finding("no time", f"the door refused its time {session.time_tries} times"))
             session.time_done, session.time_sent_at = True, self._now
             await self._send_list(door, session)  # it can judge residents without the time
             return
@@ -283,7 +297,7 @@ class Upstream:
             command = self._replayed
         if command is None:
             if not number:
-                self._found(door, "command", "the door got a command that it could not trust")
+                self._found(door, Finding("command", "the door got a command that it could not trust"))
             return
         command.answer(result)
         if operation == messages.OP_SET_TIME and session and session.nonce == nonce:
@@ -315,18 +329,26 @@ class Upstream:
     async def _send_list(self, door: str, session: Session) -> None:
         """One delta from what the door has towards what it should have; the next follows its next state."""
         start, wanted = session.revision, self.store.revision(door)
-        if start >= wanted:
-            if start > wanted:
-                self._found(door, "list", f"the door holds revision {start}, the office made {wanted}")
-            return
         office_epoch = self.store.office_epoch(door, os.urandom(4))
         if start and session.office_epoch != office_epoch:
-            self._found(door, "list", "the door's list was made by another office")
+            self._found(door, Finding("list", "the door's list was made by another office"))
+            return
+        if start > wanted:
+            # This database is older than the door's list. A number must not mean two changes: it counts on from there.
+            self.store.count_on(door, start)
+            text = f"the door holds revision {start}, the office knows {wanted}: what is between is not known here"
+            self._found(door, Finding("list", text))
             return
         changes = self.store.changes(door, start, MAX_CHANGES)
-        step = (start, start + len(changes))
+        if not changes:
+            return
+        step = (start, changes[-1][0])
         now = self._now
         if session.delta == step and now - session.delta_at < _RESEND_S:
             return  # on its way
         session.delta, session.delta_at = step, now
-        await self._publish(door, "list", wire.build_delta(self._key(door, b"list"), office_epoch, *step, changes))
+        await self._publish(
+            door,
+            "list",
+            wire.build_delta(self._key(door, b"list"), office_epoch, *step, [change for _, change in changes]),
+        )
