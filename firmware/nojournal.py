@@ -29,6 +29,10 @@ class NoJournal:
         """Raise the error."""
         raise self._error
 
+    def oldest(self):
+        """None is left."""
+        return 1
+
     def batch(self, buf, first_seq):
         """No record."""
         return 0

@@ -81,9 +81,13 @@ class Ring:
         page = self._page
         if not record.key_sound(page, offset):
             return False
+        self._anchor(page, offset)
+        return True
+
+    def _anchor(self, page, offset):
+        """Take key generation and chain value from a key slot."""
         self._walk_generation = get30(page, offset + 1)
         self._walk_chain[:] = page[offset + 5 : offset + 12]
-        return True
 
     def _here(self):
         """Go to the next record: its place in self._page, or -1 if there is none up to the head."""
@@ -94,8 +98,12 @@ class Ring:
                 self._enter(self._after(sector, self._walk_ring)[0])
             elif self._walk_slot < (self._slot if newest else _SLOTS):
                 offset = self._load(sector, self._walk_slot)
-                if record.code(self._page[offset]) in (record.SINGLE, record.LONG):
+                page = self._page
+                code = record.code(page[offset])
+                if code == record.SINGLE or code == record.LONG:
                     return offset
+                if code == record.KEY and record.key_sound(page, offset):
+                    self._anchor(page, offset)  # whatever a damaged record said
                 self._walk_slot += 1
             elif newest:
                 break
@@ -132,6 +140,11 @@ class Ring:
         while offset >= 0 and self._walk_seq < seq:
             offset = self._step(self._page, offset)
         return offset
+
+    def oldest(self):
+        """Number of the oldest record that is left; `head` + 1 if none is."""
+        self._ring(self._tail)
+        return get30(self._header, _FIRST)
 
     def batch(self, buf, first_seq):
         """Fill buf with an `event` payload of the records from first_seq on; how many slots are in it."""

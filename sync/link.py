@@ -165,6 +165,7 @@ class Link:
                         "head": journal.head,
                         "chain": journal.chain.hex(),
                         "acked": journal.acked,
+                        "oldest": journal.oldest(),
                         "boot": journal.boot,
                         "list": [allowlist.office_epoch.to_bytes(4, "little").hex(), allowlist.revision],
                     }

@@ -1,16 +1,13 @@
 """Collect chip tests: `chip_*.py` runs on MicroPython's unix port, in a fresh interpreter with a chip's heap."""
 
 import ast
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from interpreter import MICROPYTHON, micropython_environment
 
-from menwei.build import OUT, ROOT, build
+from menwei.build import ROOT, build
 
-MICROPYTHON = Path(sys.executable).with_name("micropython")
 HEAP = "heapsize=96wK"
 TIMEOUT_S = 900
 
@@ -19,12 +16,6 @@ def pytest_configure(config):
     """Compile once, before anything is collected: a module that does not compile fails the whole run."""
     if not hasattr(config, "workerinput"):
         build()
-
-
-def micropython_environment(**extra):
-    """Return the environment in which the unix port finds our bytecode first."""
-    path = [OUT, OUT / "boards" / "sim", ROOT / "build" / "lib", ".frozen"]
-    return {**os.environ, "MICROPYPATH": ":".join(str(entry) for entry in path), **extra}
 
 
 def pytest_pycollect_makemodule(module_path, parent):

@@ -20,7 +20,7 @@ class Interface(TestCase):
 
     def test_it_has_what_the_link_and_the_service_use(self):
         journal = NoJournal(OSError(5))
-        for name in ("stamp", "append", "append_long", "batch", "ack", "idle", "fill"):
+        for name in ("stamp", "append", "append_long", "batch", "ack", "idle", "fill", "oldest"):
             self.assertTrue(hasattr(journal, name) and hasattr(Journal, name), name)
         for name in ("epoch", "chain", "head", "acked", "boot", "last_time_s", "last_in_batch", "failures"):
             self.assertTrue(hasattr(journal, name), name)

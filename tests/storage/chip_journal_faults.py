@@ -125,6 +125,51 @@ class Flips(unittest.TestCase):
         self.assertTrue(max(heads) <= 1)
 
 
+class Newest(unittest.TestCase):
+    def test_a_flipped_bit_in_the_record_before_does_not_take_the_newest_back(self):
+        for long in (False, True):
+            bench = Bench(5)
+            bench.some(20)
+            bench.append(record.GRANTED, 0, None, 1)
+            if long:
+                bench.append(record.COMMAND, 1, None, 2, bytes(24))
+            else:
+                bench.append(record.GRANTED, 0, None, 2)
+            head = bench.journal.head
+            before = (bench.journal._top << 12) + (bench.journal._slot - 2 - long << 5)
+            bench.save()
+            for bit in range(256):
+                bench.restore()
+                bench.flip(before + (bit >> 3), 1 << (bit & 7))
+                bench.reboot()
+                self.assertEqual(bench.journal.head, head)
+                self.assertEqual(bench.journal.torn, 0)
+
+    def test_a_damaged_generation_leads_the_walk_astray_to_the_next_key_slot_only(self):
+        bench = Bench(6)
+        for i in range(30):  # a key for each record
+            bench.append(record.GRANTED, 0, None, i)
+            bench.time.now_ms += 900_000
+            bench.idle()
+        bench.save()
+        buf = bytearray(24 + 32)
+        truth = []
+        for seq in range(1, 31):
+            bench.journal.batch(buf, seq)
+            truth.append(bytes(buf[12:23]))
+        top = bench.journal._top << 12
+        for slot in range(2, 60):
+            for bit in (6, 7):
+                bench.restore()
+                bench.flip((top | slot << 5) + 4, 1 << bit)
+                bench.reboot()
+                wrong = 0
+                for seq in range(1, 31):
+                    bench.journal.batch(buf, seq)
+                    wrong += bytes(buf[12:23]) != truth[seq - 1]
+                self.assertTrue(wrong <= 1, wrong)
+
+
 class Keys(unittest.TestCase):
     def test_a_flipped_bit_in_the_only_key_does_not_lose_it(self):
         bench = Bench(5)

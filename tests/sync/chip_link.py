@@ -31,6 +31,7 @@ class Session(TestCase):
                     "head": 300,
                     "chain": (b"chain\x2c\x01").hex(),
                     "acked": 300,
+                    "oldest": 1,
                     "list": [OFFICE.hex(), 5],
                     "boot": 3,
                 },

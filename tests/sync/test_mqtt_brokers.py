@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiomqtt
 import pytest
-from conftest import micropython_environment
+from interpreter import micropython_environment
 
 from menwei.broker import EmbeddedBroker
 from menwei.unixport import HEAP

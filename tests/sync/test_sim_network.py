@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import aiomqtt
-from conftest import micropython_environment
+from interpreter import micropython_environment
 
 from menwei.broker import EmbeddedBroker
 from menwei.unixport import HEAP

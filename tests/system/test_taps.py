@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import micropython_environment
+from interpreter import micropython_environment
 
 from menwei.build import ROOT
 from menwei.simdoor import SimDoor

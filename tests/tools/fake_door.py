@@ -110,6 +110,7 @@ class FakeDoor:
             "v": 1, "online": 1, "nonce": self.nonce.hex(), "up": self.up, "door": "secured", "lock": "locked",
             "alarms": [],
             "epoch": self.journal.epoch.hex(), "head": self.journal.head, "chain": self.journal.chain.hex(), "acked": 0,
+            "oldest": 1,
             "list": [self.list[0].hex(), self.list[1]], "clock": self.trust, "t": self.time, "boot": 1, "sw": "0",
         }  # fmt: skip
         await self.publish("state", messages.build_state(self._key(b"state"), members | other), True)

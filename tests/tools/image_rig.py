@@ -12,7 +12,7 @@ import json
 import struct
 import subprocess
 
-from conftest import MICROPYTHON, micropython_environment
+from interpreter import MICROPYTHON, micropython_environment
 from journal_writer import Writer
 from rich.console import Console
 

@@ -131,11 +131,12 @@ async def test_a_batch_that_was_lost_on_the_way_is_no_gap(world):
     assert world.store.findings() == []
 
 
-async def test_what_the_door_calls_acknowledged_it_does_not_send_again(world):
+@pytest.mark.parametrize("member", [{"acked": 5}, {"oldest": 6}])
+async def test_what_the_door_calls_acknowledged_or_gone_it_does_not_send_again(world, member):
     await world.join()
     for _ in range(10):
         world.door.record(record.REFUSED)
-    await world.door.state(acked=5)
+    await world.door.state(**member)
     await world.door.send_batch(6, 10)
     assert (await world.door.next_ack())[1] == 10
     assert [kind for _, kind, _ in world.store.findings()] == ["gap"]

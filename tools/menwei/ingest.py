@@ -34,7 +34,7 @@ class Ingest:
         self._store = store
         self._keys = keys
         self._claims: dict[tuple[str, str], set[tuple]] = {}
-        self._acked: dict[tuple[str, str], int] = {}
+        self._gone: dict[tuple[str, str], int] = {}
 
     def forget_claims(self) -> None:
         """A batch may have been lost on the way: what was claimed once must be claimed twice again."""
@@ -64,7 +64,7 @@ class Ingest:
     def _must_wait(self, door: str, epoch: str, sorting: _Sorting) -> bool:
         """Cut off what is only a claim until the door makes it again. True if the whole batch is."""
         first = sorting.gap
-        if first and self._acked.get((door, epoch), 0) < first - 1 and not self._again(door, epoch, first, b""):
+        if first and self._gone.get((door, epoch), 0) < first - 1 and not self._again(door, epoch, first, b""):
             sorting.leave()
             return True
         for index, item in enumerate(sorting.items):
@@ -83,10 +83,14 @@ class Ingest:
         claims.add((seq, raw))
         return False
 
-    def judge_state(self, door: str, epoch: bytes, seq: int, chain: bytes, acked: int, retained: bool) -> list[Finding]:
-        """What is wrong with the head that a door's authentic state claims, compared with what is stored."""
+    def judge_state(self, door: str, epoch: bytes, seq: int, chain: bytes, gone: int, retained: bool) -> list[Finding]:
+        """What is wrong with the head that a door's authentic state claims, compared with what is stored.
+
+        Args:
+            gone: the door will not send what comes before and including this number: acknowledged, or given up.
+        """
         name = epoch.hex()
-        self._acked[door, name] = acked
+        self._gone[door, name] = gone
         if self._keys.journal_key(door, epoch) is None:
             return [Finding("no key", f"epoch {name}: no start key of it in the key file", name)]
         head = self._store.head(door, name)

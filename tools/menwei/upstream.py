@@ -200,11 +200,11 @@ class Upstream:
             return
         try:
             epoch, chain = bytes.fromhex(state["epoch"]), bytes.fromhex(state["chain"])
-            head, acked = int(state["head"]), int(state["acked"])
+            head, gone = int(state["head"]), max(int(state["acked"]), int(state["oldest"]) - 1)
             session = self._session(door, state, now, retained)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise messages.Refused(f"the state lacks or distorts a member: {error!r}") from error
-        for finding in self._ingest.judge_state(door, epoch, head, chain, acked, retained):
+        for finding in self._ingest.judge_state(door, epoch, head, chain, gone, retained):
             self._found(door, finding)
         self.store.set_state(door, state, int(now))
         self._changed(door)
