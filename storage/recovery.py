@@ -133,9 +133,12 @@ def mount(journal):
         found = _replay(journal, sector, turn)
         if found[1] > 1:
             turn, good, suspect = found
-            _try_put(journal, sector << 12 | 8, 24, journal._work)
+            _try_put(journal, sector << 12 | _HEADER, 24, journal._work)
+            journal._mended[sector] = bytes(journal._work[: _HEADER_END - _HEADER])
             journal._top = sector
             journal._ring_number += 1
+            if waiting < 0:
+                waiting = sector
         else:
             journal._slot = end  # it was being retired
     _settle(journal, turn, good, suspect)

@@ -263,6 +263,26 @@ class Headers(unittest.TestCase):
         for sector in {bench.journal._tail, bench.journal._top, (bench.journal._tail + 1) % 6}:
             self.flip_everywhere(bench, sector, 3)
 
+    def test_of_the_newest_one_beyond_mending(self):
+        """It goes on from what is there, so it is taken in; what is not acknowledged there is sent."""
+        bench = Bench(6)
+        bench.idle()
+        bench.some(110)
+        bench.send()
+        bench.idle()
+        while bench.journal._slot > 20:
+            bench.some(1)
+        bench.send()
+        bench.idle()
+        bench.some(9)
+        bench.flip((bench.journal._top << 12) + 12, 0x3F)
+        for _ in range(2):
+            bench.reboot()
+            self.assertTrue(bench.journal.acked < bench.journal.head)
+            bench.check()
+            bench.some(3)
+            bench.idle()
+
     def test_a_mended_sector_is_given_back(self):
         bench = Bench(5)
         bench.idle()
