@@ -66,7 +66,6 @@ def fill_up(office):
     """Load cards until the first is refused; return how many there are then."""
     while office.load(1):
         pass
-    live, dead, _ = office.cards.fill()
     office.settle()
     live, dead, _ = office.cards.fill()
     return live + dead

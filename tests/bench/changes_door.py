@@ -17,9 +17,9 @@ from storage.cardcare import ListFull
 
 CHANGES_A_DAY = 50
 CHANGES_A_YEAR = 365 * CHANGES_A_DAY
-VISITORS = 35  # five a day, a week each
-MOST_SUSPENDED = 40
 
+_VISITORS = 35  # five a day, a week each
+_MOST_SUSPENDED = 40
 _NOW_MIN = 3_200_000  # since 2020: in the year 2026
 _YEAR_MIN = 525_600
 _KEPT_MIN = 129_600  # a tombstone may give way so long after its card's own expiry
@@ -28,13 +28,14 @@ _KEPT_MIN = 129_600  # a tombstone may give way so long after its card's own exp
 class Office:
     """The list as the office knows it, beside the door's."""
 
-    def __init__(self, cards, seed):
+    def __init__(self, cards, seed, changes_a_day=CHANGES_A_DAY):
         random.seed(seed)
         print("seed", seed)
         self.cards = cards
         self.refused = 0
         self.changes = 0
         self._seed = seed
+        self._changes_a_day = changes_a_day
         self._now_min = _NOW_MIN
         self._size = 0
         self._serial = 0
@@ -83,7 +84,7 @@ class Office:
         except ListFull:
             self.refused += 1
         self.changes += 1
-        self._now_min = _NOW_MIN + self.changes * 1440 // CHANGES_A_DAY
+        self._now_min = _NOW_MIN + self.changes * 1440 // self._changes_a_day
         self.cards.set_revision(1, self.changes)
         self.settle()
 
@@ -95,13 +96,12 @@ class Office:
     def _any(self):
         dice = random.randrange(100)
         if dice < 30:
-            live, dead, _ = self.cards.fill()
-            if live + dead < self._size:
+            if sum(self.cards.fill()[:2]) < self._size:
                 self._residents.append(self._new(0))
             else:
                 self._leave()
         elif dice < 50:
-            if len(self._visitors) < VISITORS:
+            if len(self._visitors) < _VISITORS:
                 self._visitors.append(self._new(1 + random.randrange(16)))
             else:
                 self.cards.forget(self.pseudonym(self._visitors[0]))
@@ -109,7 +109,7 @@ class Office:
         elif dice < 78:
             self._renew(random.choice(self._residents))
         elif dice < 94:
-            if len(self._suspended) < MOST_SUSPENDED:
+            if len(self._suspended) < _MOST_SUSPENDED:
                 number = random.choice(self._residents)
                 self.cards.suspend(self.pseudonym(number), 0, 0, 0)
                 self._suspended.append(number)

@@ -55,7 +55,7 @@ def run(script, *arguments, folder=None):
     return json.loads(result)
 
 
-def run_all(*jobs):
+def run_all(*jobs, folder=None):
     """Run (script, argument…) jobs, as many at a time as there are turns; their results in the same order."""
     with ThreadPoolExecutor(len(jobs)) as pool:
-        return list(pool.map(lambda job: run(*job), jobs))
+        return list(pool.map(lambda job: run(*job, folder=folder), jobs))
