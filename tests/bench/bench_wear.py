@@ -2,7 +2,7 @@
 
 The list is 75 % full, counted in its slots, tombstones included. Its 182,500 changes are all made, in two processes:
 each has half of the logical sectors, half of the cards and half of the changes, and sectors share nothing but spares
-and revisions. The journal goes round more than seven times with real events (bench_journal.py); that all its sectors
+and revisions. The journal goes round nearly four times with a door's events (bench_journal.py); that all its sectors
 are erased equally often is checked, and ten years follow from the erases per event. In the file system settings are
 saved every week, and 60 KB of software every three months; keys are written to NVS every year. Nothing else is counted
 there: floor of the clock, boot number and revision lie in the two stores.

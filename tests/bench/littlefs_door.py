@@ -15,7 +15,7 @@ import sys
 from boards.sim.norflash import NorFlash, Region
 
 _SECTOR = 4096
-_UPDATES = 3000  # enough for LittleFS to compact its directories again and again
+_UPDATES = 2000  # enough for LittleFS to compact its directories again and again
 _LINE = b"12345678 2026-03-01 granted 3  \n"
 
 

@@ -32,7 +32,7 @@ TARGETS = {
     "wear.max_erases_10y": (
         "<=",
         600,
-        "erases (journal: from seven turns)",
+        "erases (journal: from four turns)",
         _LINE + ", levelled evenly over the same region",
     ),
     "wear.refused_10y": ("<=", 0, "changes", "cards of that list for which JSON files in the region have no room"),

@@ -2,17 +2,16 @@
 
     result = run("cards_door.py", "capacity", 128, 1)     # the JSON object in the last line that it prints
 
-Figures are counts, so it does not matter that two processes run at a time; the same one is run only once.
+Figures are counts, so it does not matter that two processes run at a time; what several benches ask for is run once.
 """
 
-import functools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from menwei.build import DOOR
@@ -26,7 +25,10 @@ TURN = threading.Semaphore(2)  # whoever starts a process that works hard holds 
 _NAMES = json.dumps({name: value for name, value in vars(record).items() if name.isupper() and isinstance(value, int)})
 
 
-@functools.cache
+_jobs = {}  # what was asked for, and its result to come
+_asking = threading.Lock()
+
+
 def run(script, *arguments, folder=None):
     """Run a script of this folder to its end.
 
@@ -38,6 +40,19 @@ def run(script, *arguments, folder=None):
     Raises:
         SystemExit: with what it printed, if it fails.
     """
+    key = script, arguments, folder
+    with _asking:
+        mine = key not in _jobs
+        job = _jobs.setdefault(key, Future())
+    if mine:
+        try:
+            job.set_result(_run(*key))
+        except BaseException as error:
+            job.set_exception(error)
+    return job.result()
+
+
+def _run(script, arguments, folder):
     with tempfile.TemporaryDirectory() as scratch, TURN:
         process = subprocess.run(
             [MICROPYTHON, "-X", "heapsize=64M", FOLDER / script, *map(str, arguments)],

@@ -61,7 +61,6 @@ def files(seed):
     random.seed(seed)
     print("seed", seed)
     world.flash = NorFlash("flash.img", board.FLASH_SIZE)
-    os.mkdir("/vfs")
     regions = {label: esp32.Partition.find(esp32.Partition.TYPE_DATA, label=label)[0] for label in ("vfs", "nvs")}
     os.VfsLfs2.mkfs(regions["vfs"])
     os.mount(os.VfsLfs2(regions["vfs"]), "/vfs")
