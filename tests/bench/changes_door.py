@@ -40,10 +40,10 @@ class Office:
         self._size = 0
         self._serial = 0
         self._residents = []
-        self._tombstones = []  # (number, valid until)
+        self._tombstones = []
         self._visitors = []
         self._suspended = []
-        self._until = {}
+        self._until = {}  # numbers only: small objects all over the heap would leave no room for a large one
 
     def pseudonym(self, number):
         """Return the 7 bytes of a card; numbers that were not given yet are unknown cards."""
@@ -61,19 +61,18 @@ class Office:
                 change(self.pseudonym(number), _NOW_MIN, until, number % 5)
             except ListFull:
                 return False
-            if number % 10 == 9:
-                self._tombstones.append((number, until))
-            else:
-                self._residents.append(number)
-                self._until[number] = until
+            (self._tombstones if number % 10 == 9 else self._residents).append(number)
+            self._until[number] = until
             self._serial += 1
             self._size += 1
         return True
 
     def known(self):
         """Return the numbers of all cards and tombstones that the door must know."""
-        held = [number for number, until in self._tombstones if until + _KEPT_MIN >= self._now_min]
-        return self._residents + self._visitors + held
+        return self._residents + self._visitors + [number for number in self._tombstones if self._is_kept(number)]
+
+    def _is_kept(self, number):
+        return self._until[number] + _KEPT_MIN >= self._now_min
 
     # --- changes ---
 
@@ -120,7 +119,7 @@ class Office:
             index = random.randrange(len(self._residents))
             number = self._residents[index]
             self.cards.revoke(self.pseudonym(number), 0, 0, 0)
-            self._tombstones.append((number, self._until[number]))
+            self._tombstones.append(number)
             self._take_off(index)
 
     def _new(self, uses):
@@ -143,11 +142,15 @@ class Office:
         while True:
             index = random.randrange(len(self._residents) + len(self._tombstones))
             if index < len(self._residents):
-                self.cards.forget(self.pseudonym(self._residents[index]))
+                number = self._residents[index]
+                self.cards.forget(self.pseudonym(number))
                 self._take_off(index)
+                del self._until[number]
                 return
-            number, until = self._tombstones.pop(index - len(self._residents))
-            if until + _KEPT_MIN >= self._now_min:
+            number = self._tombstones.pop(index - len(self._residents))
+            kept = self._is_kept(number)
+            del self._until[number]
+            if kept:
                 self.cards.forget(self.pseudonym(number))
                 return
 
@@ -155,6 +158,5 @@ class Office:
         number = self._residents[index]
         self._residents[index] = self._residents[-1]
         self._residents.pop()
-        del self._until[number]
         while number in self._suspended:
             self._suspended.remove(number)
