@@ -11,14 +11,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 from menwei.build import DOOR, ROOT, SERVICE, SHORT, sources
+from tests.bench.unix_port import TURN
 
 FOLDER = Path(__file__).parent
 NODE_FOLDER = ROOT / "build" / "node"
 INTERPRETER = NODE_FOLDER / "node_modules/@micropython/micropython-webassembly-pyscript/micropython.mjs"
 BIN = Path(sys.executable).parent
+INSTALLING = threading.Lock()
 
 
 def install_interpreter():
@@ -27,8 +30,12 @@ def install_interpreter():
     Raises:
         SystemExit: with what npm said.
     """
-    if INTERPRETER.exists():
-        return
+    with INSTALLING:
+        if not INTERPRETER.exists():
+            _install()
+
+
+def _install():
     NODE_FOLDER.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copy(FOLDER / name, NODE_FOLDER / name)
@@ -49,13 +56,14 @@ def run32(script, folder, short):
     text = re.sub(r"\b_\w+", lambda match: short.get(match[0], match[0]), (FOLDER / script).read_text())
     target = Path(folder) / script
     target.write_text(text)
-    process = subprocess.run(
-        [BIN / "node", FOLDER / "heap32.mjs", INTERPRETER, target, folder],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    with TURN:
+        process = subprocess.run(
+            [BIN / "node", FOLDER / "heap32.mjs", INTERPRETER, target, folder],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
     figures = dict(line[1:].split() for line in process.stdout.splitlines() if line.startswith("@"))
     if process.returncode or not figures:
         sys.exit(f"{script} failed:\n{process.stdout[-3000:]}{process.stderr[-1000:]}")
