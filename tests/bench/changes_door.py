@@ -13,7 +13,7 @@ for one to five years, so tombstones give way in time.
 import random
 from hashlib import sha256
 
-from storage.cardcare import ListFull
+from storage.allowlist import ListFull
 
 CHANGES_A_DAY = 50
 CHANGES_A_YEAR = 365 * CHANGES_A_DAY
