@@ -27,7 +27,9 @@ from storage.entry import (
     whole,
 )
 
-_GONE = const(255)  # in the index: not to be kept
+# In the index of slots: the home page, plus 16 with a counter; once it is placed 32 plus the page where it goes.
+_COUNTED = const(16)
+_PLACED = const(32)
 _GIVES_WAY = const(254)  # a tombstone that is not kept
 _KEEP_TOMBSTONE_MIN = const(129600)  # 90 days after the card's own expiry
 _ENOSPC = const(28)
@@ -76,7 +78,7 @@ def care(cards, logical, key=None, entries=()):
     """
     physical = cards._map[logical]
     overflow = cards._overflow[logical]
-    index = bytearray(b"\xff" * 256)  # home page of each slot that a rewrite keeps
+    index = bytearray(b"\xff" * 256)
     now_min = cards._now_min
     part = [0, 0, 0, 0]
     dropping = [0, 0, 0, 0]
@@ -118,8 +120,9 @@ def care(cards, logical, key=None, entries=()):
                             add(dropping, slot, status, -1)
                             index[number] = _GIVES_WAY
                         else:
-                            kept += 1 + (slot[13] & 3 == LIMITED and cards._counter >= 0)
-                            index[number] = home_page(slot, 0)
+                            counted = slot[13] & 3 == LIMITED and cards._counter >= 0
+                            kept += 1 + counted
+                            index[number] = home_page(slot, 0) | (_COUNTED if counted else 0)
             if number & 15 == 15:
                 yield
     if key is None:
@@ -128,49 +131,50 @@ def care(cards, logical, key=None, entries=()):
             _merge(cards, part)
             cards.torn += torn
         gain = used - kept
-        # At three fifths of the room that a rewrite gives: later, lookups get long; earlier, flash wears.
-        if not pressing and (gain < 8 or 5 * gain < 3 * (SLOTS - kept)):
+        # At two thirds of the room that a rewrite gives: later, lookups get long; earlier, flash wears.
+        if not pressing and (gain < 8 or 3 * gain < 2 * (SLOTS - kept)):
             return
-    elif kept + len(entries) > SLOTS:
+    overflow = -1
+    if kept + len(entries) <= SLOTS:
+        overflow = _place(cards, physical, index)
+    if overflow < 0:
+        if key is None:
+            return
         raise ListFull(_ENOSPC, "cards: no room for this card in its sector, remove cards")
     if cards.giving_way and dropping[3]:
         # Told before it is done: after a power cut in between it is done, and told, again.
         for number in range(2, 256):
             if index[number] == _GIVES_WAY:
                 cards.giving_way(whole(settled(cards, physical << 12 | number << 4), logical, cards._logicals))
+    yield from _rewrite(cards, logical, index, entries, generation + 1, overflow)
+    if logical < cards._counted:
+        _merge(cards, dropping)
+    cards.dropped -= dropping[3]
+
+
+def _rewrite(cards, logical, index, entries, generation, overflow):
+    """Copy the slots that have their place to a spare sector, `entries` behind them, and make it count."""
+    physical = cards._map[logical]
     target = cardsector.spare(cards)
     try:
-        overflow = 0
         image = bytearray(256)
-        for page in range(16 if kept else 0):
-            # What has its home in this page goes in with one program; what finds no room stays in the index.
+        for page in range(16):
             start = end = 0 if page else 32
             for number in range(2, 256):
-                if index[number] == page:
+                if index[number] == _PLACED + page:
                     pair = _pair(cards, logical, number)
-                    if end + len(pair) <= 256:
-                        image[end : end + len(pair)] = pair
-                        end += len(pair)
-                        index[number] = _GONE
+                    image[end : end + len(pair)] = pair
+                    end += len(pair)
             if end > start:
                 cards._program(target << 12 | page << 8 | start, memoryview(image)[start:end])
-            yield
-        for number in range(2, 256):
-            if index[number] < 16:
-                pair = _pair(cards, logical, number)
-                for at in range(0, len(pair), 16):
-                    overflow |= _add_to(cards, target, pair[at : at + 16])
                 yield
         for entry in entries:
             overflow |= _add_to(cards, target, entry)
         # From this header on the new sector counts.
-        cardsector.write_header(cards, target, cardsector.TABLE, logical, generation + 1, overflow)
+        cardsector.write_header(cards, target, cardsector.TABLE, logical, generation, overflow)
         cards._map[logical] = target
         cards._overflow[logical] = overflow
         target = physical
-        if logical < cards._counted:
-            _merge(cards, dropping)
-        cards.dropped -= dropping[3]
         if physical != NOWHERE:
             try:
                 cards._program(physical << 12 | 22, b"\xf8")  # obsolete
@@ -179,6 +183,35 @@ def care(cards, logical, key=None, entries=()):
     finally:
         if target != NOWHERE:
             cardsector.set_kind(cards, target, DIRTY)
+
+
+def _place(cards, physical, index):
+    """Give each slot of the index its page, with its counter; return the pages that were too full, -1 if none will do.
+
+    First what finds room in its home page, then the others along their probe order.
+    """
+    room = bytearray(b"\x0e" + b"\x10" * 15)  # slots left in each page
+    passed = 0
+    for straggling in (False, True):
+        for number in range(2, 256):
+            home = index[number]
+            if home < _PLACED:
+                size = 1 + (home >> 4)
+                page = home & 15
+                if straggling:
+                    entry = settled(cards, physical << 12 | number << 4)
+                    seen = 0
+                    while room[page] < size:
+                        if seen >> page & 1:
+                            return -1
+                        seen |= 1 << page
+                        page = page + step(entry, 0) & 15
+                    passed |= seen
+                elif room[page] < size:
+                    continue
+                room[page] -= size
+                index[number] = _PLACED + page
+    return passed
 
 
 def _repair(cards, at, buf):

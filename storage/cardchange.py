@@ -56,7 +56,8 @@ def apply(cards, wanted, pseudonym, values, exact=False):
         if done:
             # The last in probe order first: until the end the one that counted before counts.
             for at in reversed(copies):
-                if at != keep and at != counter:
+                # A counter without its card means nothing; it goes when the sector is rewritten, or the card comes.
+                if at != keep and at != counter and (wanted != FORGOTTEN or settled(cards, at)[13] & 3 != COUNTER):
                     cards._program(at + 15, b"\x1f")
     except OSError:
         cards.errors += 1
