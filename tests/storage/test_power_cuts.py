@@ -1,0 +1,37 @@
+"""Power goes at every flash operation of random workloads, and again during recovery; docs/architecture.md tells how."""
+
+import os
+
+import pytest
+from workloads import Tally, Worker, prove
+
+SEED = int(os.getenv("MENWEI_SEED") or 20200101)
+POINTS = {"cards": 900, "journal": 1200, "settings": 200}  # distinct cut points that must be passed; 2,000 in all at least
+ROUND = 4  # workloads between two looks at the count
+SHRINK = not os.getenv("MENWEI_NO_SHRINK")
+
+
+def test_enough():
+    assert sum(POINTS.values()) >= 2000
+
+
+@pytest.mark.parametrize("store", sorted(POINTS))
+def test_whatever_is_done(store):
+    tally = Tally()
+    number = SEED
+    print(f"seed {SEED}; again: MENWEI_SEED={SEED} .venv/bin/pytest tests/storage/test_power_cuts.py -k {store}")
+    with Worker() as worker:
+        while tally.points < POINTS[store]:
+            assert number < SEED + 100, f"{tally}: {POINTS[store]} points are out of reach"
+            prove(worker, store, number, tally, ROUND, SHRINK)
+            number += 1
+    print(tally)
+    assert tally.second > POINTS[store] // 20
+
+
+def test_a_flipped_bit_is_never_taken_for_a_setting_or_a_key():
+    with Worker() as worker:
+        answer = worker.run({"store": "settings flips", "prelude": [3, 1], "noise": SEED, "every": 3})
+    print(answer)
+    assert answer["points"] > 1000
+    assert answer["older"] > 50 and answer["repaired"] > 100
