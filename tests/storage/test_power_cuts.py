@@ -27,11 +27,3 @@ def test_whatever_is_done(store):
             number += 1
     print(tally)
     assert tally.second > POINTS[store] // 20
-
-
-def test_a_flipped_bit_is_never_taken_for_a_setting_or_a_key():
-    with Worker() as worker:
-        answer = worker.run({"store": "settings flips", "prelude": [3, 1], "noise": SEED, "every": 3})
-    print(answer)
-    assert answer["points"] > 1000
-    assert answer["older"] > 50 and answer["repaired"] > 100

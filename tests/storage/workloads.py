@@ -98,7 +98,7 @@ class Broken(AssertionError):
     def __init__(self, workload, answer):
         self.workload = workload
         self.answer = answer
-        where = {name: answer[name] for name in ("cut", "again") if name in answer}
+        where = {name: answer[name] for name in ("cut", "again", "bit") if name in answer}
         super().__init__(f"{answer['failure']}\npower went: {where}\nworkload: {json.dumps(workload)}")
 
 
