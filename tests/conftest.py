@@ -17,7 +17,9 @@ TIMEOUT_S = 900
 
 def pytest_configure(config):
     """Compile once, before anything is collected: a module that does not compile fails the whole run."""
-    if not hasattr(config, "workerinput") and not os.getenv("MENWEI_PREBUILT"):  # tests.mutants compiles one line itself
+    if not hasattr(config, "workerinput") and not os.getenv(
+        "MENWEI_PREBUILT"
+    ):  # tests.mutants compiles one line itself
         build()
 
 

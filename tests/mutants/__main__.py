@@ -2,10 +2,10 @@
 
     python -m tests.mutants [PART OF A FILE OR LINE…]
 
-A list is a module of this folder with MUTANTS, tuples of (file, line, replacement, why it matters, tests): `line` stands
-exactly once in the file, indentation aside; `tests` are what pytest is given, the quickest first. Each worker has its
-own copy of the tree, so nothing here is touched. First all tests must pass on the tree as it is; a mutant under which a
-test takes several times as long hangs, and counts as caught.
+A list is a module of this folder with MUTANTS, tuples of (file, line, replacement, why it matters, tests): `line`
+stands exactly once in the file, indentation aside; `tests` are what pytest is given, the quickest first. Each of the
+two workers has its own copy of the tree, so nothing here is touched. First all tests must pass on the tree as it is; a
+mutant under which a test takes several times as long hangs, and counts as caught.
 """
 
 import importlib
@@ -20,15 +20,28 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
 
-from menwei.build import ROOT, CompileError, build, compile_file
 from rich.console import Console
 from rich.table import Table
+
+from menwei.build import ROOT, CompileError, build, compile_file
 
 WORKERS = 2
 TIMEOUT_S = 600  # of a test on the tree as it is
 HANGS = 4  # times as long
 HANGS_AT_LEAST_S = 40
-COPIED = ("boards", "build/lib", "build/mpy", "docs", "drivers", "firmware", "pyproject.toml", "storage", "sync", "tests", "tools")
+COPIED = (
+    "boards",
+    "build/lib",
+    "build/mpy",
+    "docs",
+    "drivers",
+    "firmware",
+    "pyproject.toml",
+    "storage",
+    "sync",
+    "tests",
+    "tools",
+)
 
 
 class ListError(Exception):
@@ -66,7 +79,9 @@ def copy_tree(folder):
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules", "*.egg-info"))
+            shutil.copytree(
+                source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules", "*.egg-info")
+            )
         else:
             shutil.copy(source, folder / name)
 
@@ -170,7 +185,13 @@ def main(words):
         for mutant, (caught, seconds) in zip(chosen, judged, strict=True):
             survivors += caught is None
             print(f"{'caught  ' if caught else 'SURVIVED'} {seconds:5.1f} s  {mutant[0]}: {mutant[1]}", flush=True)
-            row = (mutant[0], mutant[1], mutant[2] or "(nothing)", caught or f"[bold red]SURVIVED[/]: {mutant[3]}", f"{seconds:.0f}")
+            row = (
+                mutant[0],
+                mutant[1],
+                mutant[2] or "(nothing)",
+                caught or f"[bold red]SURVIVED[/]: {mutant[3]}",
+                f"{seconds:.0f}",
+            )
             table.add_row(*row)
     console.print(table)
     console.print(f"{len(chosen) - survivors} of {len(chosen)} caught in {time.monotonic() - began:.0f} s")

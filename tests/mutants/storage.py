@@ -112,8 +112,8 @@ MUTANTS = [
     ),
     (
         "storage/allowlist.py",
-        "self._program(at + (bit >> 3), (~(7 << (bit & 7)) & 0xFFFF).to_bytes(2, \"little\"))",
-        "self._program(at + (bit >> 3), (~(1 << (bit & 7)) & 0xFFFF).to_bytes(2, \"little\"))",
+        'self._program(at + (bit >> 3), (~(7 << (bit & 7)) & 0xFFFF).to_bytes(2, "little"))',
+        'self._program(at + (bit >> 3), (~(1 << (bit & 7)) & 0xFFFF).to_bytes(2, "little"))',
         "one bit of three is cleared: no use is taken",
         _CARDS,
     ),
@@ -204,7 +204,7 @@ MUTANTS = [
     ),
     (
         "storage/cardcare.py",
-        "self._program(physical << 12 | 22, b\"\\xf8\")  # obsolete",
+        'self._program(physical << 12 | 22, b"\\xf8")  # obsolete',
         "pass",
         "a flipped bit in the new header revives the old sector",
         _CARDS,
@@ -297,7 +297,7 @@ MUTANTS = [
     ),
     (
         "storage/flash.py",
-        "if buf[0] != _MARK or not sealed(b\"menwei clean\", buf, 0, 4, 4):",
+        'if buf[0] != _MARK or not sealed(b"menwei clean", buf, 0, 4, 4):',
         "if buf[0] != _MARK:",
         "a torn mark says that the erase came to its end",
         (f"{_HERE}/chip_flash.py",),
@@ -310,7 +310,13 @@ MUTANTS = [
         "a tag that is cut short by the end of a message",
         _MAC,
     ),
-    ("storage/mac.py", "difference |= value ^ buf[offset + i]", "difference = value ^ buf[offset + i]", "the last byte decides", _MAC),
+    (
+        "storage/mac.py",
+        "difference |= value ^ buf[offset + i]",
+        "difference = value ^ buf[offset + i]",
+        "the last byte decides",
+        _MAC,
+    ),
     # --- record ---
     (
         "storage/record.py",
@@ -334,7 +340,13 @@ MUTANTS = [
         _RECORD,
     ),
     # --- journal ---
-    ("storage/journal.py", "if back != data:", "if False:", "no read-back: a record that is not there is called durable", (_LOG_FAULTS,)),
+    (
+        "storage/journal.py",
+        "if back != data:",
+        "if False:",
+        "no read-back: a record that is not there is called durable",
+        (_LOG_FAULTS,),
+    ),
     ("storage/journal.py", "self.head += 1", "self.head += 2", "a number is left out", _JOURNAL),
     (
         "storage/journal.py",
@@ -401,12 +413,18 @@ MUTANTS = [
     ),
     (
         "storage/journal.py",
-        "self._put(sector << 12 | _ACKED_AT, (0xFFFFFF << 3 * groups & 0xFFFFFF).to_bytes(3, \"little\"))",
+        'self._put(sector << 12 | _ACKED_AT, (0xFFFFFF << 3 * groups & 0xFFFFFF).to_bytes(3, "little"))',
         "pass",
         "the cursor is lost with the power",
         _JOURNAL,
     ),
-    ("storage/journal.py", "put30(work, 10, self.head + 1)", "put30(work, 10, self.head)", "a sector's first number is wrong", _JOURNAL),
+    (
+        "storage/journal.py",
+        "put30(work, 10, self.head + 1)",
+        "put30(work, 10, self.head)",
+        "a sector's first number is wrong",
+        _JOURNAL,
+    ),
     # --- ring ---
     (
         "storage/ring.py",
@@ -424,8 +442,8 @@ MUTANTS = [
     ),
     (
         "storage/ring.py",
-        "if header[8:10] != b\"J\\1\" or not sealed(b\"menwei journal\", header, 8, 22, 4):",
-        "if header[8:10] != b\"J\\1\":",
+        'if header[8:10] != b"J\\1" or not sealed(b"menwei journal", header, 8, 22, 4):',
+        'if header[8:10] != b"J\\1":',
         "a torn header counts",
         (_LOG_CUTS, _LOG_FAULTS, _LOG_FLIPS),
     ),
@@ -468,14 +486,14 @@ MUTANTS = [
     ),
     (
         "storage/recovery.py",
-        "while groups < 8 and bits & 7 in b\"\\0\\1\\2\\4\":  # majority of three",
+        'while groups < 8 and bits & 7 in b"\\0\\1\\2\\4":  # majority of three',
         "while groups < 8 and bits & 7 != 7:",
         "one flipped bit acknowledges 16 records",
         (_LOG_FLIPS, _LOG_FAULTS),
     ),
     (
         "storage/recovery.py",
-        "if journal._flash.clean_count(page) < 0 or page[8:_FIRST_PROGRAM] != b\"\\xff\" * (_FIRST_PROGRAM - 8):",
+        'if journal._flash.clean_count(page) < 0 or page[8:_FIRST_PROGRAM] != b"\\xff" * (_FIRST_PROGRAM - 8):',
         "if journal._flash.clean_count(page) < 0:",
         "a sector in which a program was begun is used as an erased one",
         (_LOG_CUTS, f"{_HERE}/chip_journal_cuts.py"),
@@ -490,7 +508,7 @@ MUTANTS = [
     ),
     (
         "storage/keys.py",
-        "whole = len(body) >= _KEY and sha256(b\"menwei keys\" + body).digest()[:_CHECK] == blob[:_CHECK]",
+        'whole = len(body) >= _KEY and sha256(b"menwei keys" + body).digest()[:_CHECK] == blob[:_CHECK]',
         "whole = len(body) >= _KEY",
         "a damaged key is used",
         _KEYS,

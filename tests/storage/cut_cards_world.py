@@ -150,9 +150,15 @@ def stands(world, moment, name, before, after):
         found, was, is_now = world.look(name), before.look(name), after.look(name)
         if was and was[0] == REVOKED and moment.step[0] not in ("put", "forget"):
             must(found and found[0] == REVOKED, "revoked card %r is %r", name, found)
-        must(found == was or found == is_now, "%r is %r, was %r, should be %r", name, found, was, is_now)
+        must(found in (was, is_now), "%r is %r, was %r, should be %r", name, found, was, is_now)
     revision = world.cards.office_epoch, world.cards.revision
-    must(revision in (before.revision, after.revision), "revision %r, not %r or %r", revision, before.revision, after.revision)
+    must(
+        revision in (before.revision, after.revision),
+        "revision %r, not %r or %r",
+        revision,
+        before.revision,
+        after.revision,
+    )
 
 
 def verify(world, moment, image, again):

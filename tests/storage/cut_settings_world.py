@@ -2,7 +2,8 @@
 
     run({"store": "settings", "prelude": [3, 1], "steps": [["save", 40, 900], ["keys", 2], ["restart"]], ...}, answer)
 
-Steps: save (a number, length of a text: what LittleFS keeps in a directory, in a block, in several), keys (which), restart.
+Steps: save (a number, length of a text: what LittleFS keeps in a directory, in a block, in several), keys (which),
+restart.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""Power cuts without running a workload again for each: what it does to the flash is logged, then cut operation by operation.
+"""Power cuts without running a workload again for each: its flash operations are logged, then cut one by one.
 
     flash = RamFlash(image)
     flash.begin()
@@ -115,7 +115,11 @@ def cuts(image, log, noise, tears=2, only=None):
     for number, (at, data, context) in enumerate(log, 1):
         if only is None or number == only[0]:
             before = chip.image()
-            ways = [(how, noise + 1000 * number + i) for how in (TORN_PROGRAM, TORN_ERASE)[data is None] for i in range(tears)]
+            ways = [
+                (how, noise + 1000 * number + i)
+                for how in (TORN_PROGRAM, TORN_ERASE)[data is None]
+                for i in range(tears)
+            ]
             ways.append(("all", 0))
             if context != last or only:
                 ways.append(("none", 0))

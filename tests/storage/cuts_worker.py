@@ -2,9 +2,9 @@
 
     echo '{"store": "cards", "sectors": 5, "prelude": [...], ...}' | micropython -X heapsize=64m cuts_worker.py
 
-An answer has `operations` (programs and erases of the workload), `points` (ways in which power went), `second` (those in
-which it went twice); after a failure also `failure`, and `cut` and `again` say where. The fields of a workload are in
-the cut_*_world.py.
+An answer has `operations` (programs and erases of the workload), `points` (ways in which power went) and `second`
+(those in which it went twice); after a failure also `failure`, and `cut`, `again` or `bit` say where. The fields of a
+workload are in the cut_*_world.py.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""Every single bit of what allowlist and journal have written flips, one after the other, and a sample of the erased ones.
+"""Every single bit that allowlist and journal have written flips, one after the other, and a sample of erased ones.
 
     flip_cards({"noise": 1, "erased": 400}, answer)
 
@@ -175,7 +175,9 @@ def flip_journal(workload, answer):
         for seq, row in rows.items():
             must(row == right[seq] if seq <= head else row[:2] == (record.BOOT, 7), "%d is %r", seq, row)
         must(broken <= 1, "%d batches are refused", broken)
-        whole = len(rows) == head + 1 or (header and min(rows) == head + 2 - len(rows) in (_FIRST_SECTOR + 1, _LAST + 1))
+        whole = len(rows) == head + 1 or (
+            header and min(rows) == head + 2 - len(rows) in (_FIRST_SECTOR + 1, _LAST + 1)
+        )
         must(broken or lost or whole, "%d records came, nothing was refused", len(rows))
         answer["sectors"] += header and len(rows) <= head
         answer["back"] += _LAST - head

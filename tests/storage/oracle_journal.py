@@ -200,7 +200,7 @@ class Database(Upstream):
 
 
 class Ledger:
-    """What the door's software was told: the number of each append that returned; and what may have become of one that did not."""
+    """What the door's software was told: numbers of appends that returned, and what became of the others."""
 
     def __init__(self):
         self.rows = {}  # number: (kind, reason, pseudonym, detail, payload)

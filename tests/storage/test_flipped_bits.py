@@ -1,4 +1,4 @@
-"""Every written bit of allowlist, journal, settings and keys flips: detected or harmless, as docs/flash-formats.md says."""
+"""Every written bit of allowlist and journal flips, of settings and keys one in nine: detected or harmless."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Power goes at every flash operation of random workloads, and again during recovery; docs/architecture.md tells how."""
+"""Power goes at every flash operation of random workloads, and again during recovery (docs/architecture.md)."""
 
 import os
 
@@ -6,7 +6,11 @@ import pytest
 from workloads import Tally, Worker, prove
 
 SEED = int(os.getenv("MENWEI_SEED") or 20200101)
-POINTS = {"cards": 900, "journal": 1200, "settings": 200}  # distinct cut points that must be passed; 2,000 in all at least
+POINTS = {
+    "cards": 900,
+    "journal": 1200,
+    "settings": 200,
+}  # distinct cut points to pass
 ROUND = 4  # workloads between two looks at the count
 SHRINK = not os.getenv("MENWEI_NO_SHRINK")
 

@@ -31,7 +31,9 @@ _values = st.tuples(
 )
 _card_steps = st.one_of(
     st.builds(lambda name, values: ["put", name, *values], _names, _values),
-    st.builds(lambda what, name, values: [what, name, *values], st.sampled_from(["suspend", "revoke"]), _names, _values),
+    st.builds(
+        lambda what, name, values: [what, name, *values], st.sampled_from(["suspend", "revoke"]), _names, _values
+    ),
     st.builds(lambda what, name: [what, name], st.sampled_from(["forget", "use", "use"]), _names),
     st.builds(lambda far: ["revision", far], st.sampled_from([1, 1, 7, 0])),
     st.builds(lambda pieces, now: ["idle", pieces, now], st.sampled_from([1, 5, 60]), st.sampled_from([None, 140_000])),
@@ -50,19 +52,32 @@ _journal_steps = st.one_of(
     st.builds(lambda count: ["long", count], st.integers(1, 2)),
     st.builds(lambda pieces: ["idle", pieces], st.sampled_from([1, 2, 6])),
     st.just(["wait"]),
-    st.builds(lambda count, how: ["send", count, how], st.integers(1, 3), st.sampled_from(["in order", "late", "none"])),
+    st.builds(
+        lambda count, how: ["send", count, how], st.integers(1, 3), st.sampled_from(["in order", "late", "none"])
+    ),
     st.sampled_from([["forge"], ["restart"]]),
 )
 # Records sent, records not sent, every how many of them is a long one (0: none), whether the door was never idle.
 _journal_preludes = st.sampled_from(
-    [[0, 0, 0, False], [26, 4, 5, False], [112, 6, 0, False], [0, 120, 3, True], [470, 12, 9, False], [55, 3, 2, True], [124, 1, 0, False], [0, 250, 4, False]]
+    [
+        [0, 0, 0, False],
+        [26, 4, 5, False],
+        [112, 6, 0, False],
+        [0, 120, 3, True],
+        [470, 12, 9, False],
+        [55, 3, 2, True],
+        [124, 1, 0, False],
+        [0, 250, 4, False],
+    ]
 )
 
 
 # --- settings and keys ---
 
 _settings_steps = st.one_of(
-    st.builds(lambda number, length: ["save", number, length], st.integers(1, 600), st.sampled_from([0, 40, 400, 5000])),
+    st.builds(
+        lambda number, length: ["save", number, length], st.integers(1, 600), st.sampled_from([0, 40, 400, 5000])
+    ),
     st.builds(lambda number: ["keys", number], st.integers(0, 2)),
     st.just(["restart"]),
 )
@@ -93,7 +108,7 @@ def workloads(store, most_steps=5):
 
 
 class Broken(AssertionError):
-    """A workload after which something that must always hold does not; the message has all that is needed to repeat it."""
+    """After this workload something that must always hold does not; the message has all that repeats it."""
 
     def __init__(self, workload, answer):
         self.workload = workload
