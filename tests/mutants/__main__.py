@@ -4,8 +4,8 @@
 
 A list is a module of this folder with MUTANTS, tuples of (file, line, replacement, why it matters, tests): `line`
 stands exactly once in the file, indentation aside; `tests` are what pytest is given, the quickest first. Each of the
-two workers has its own copy of the tree, so nothing here is touched. First all tests must pass on the tree as it is; a
-mutant under which a test takes several times as long hangs, and counts as caught.
+two workers has its own copy of the tree, so nothing here is touched. A test must first pass on the tree as it is; a
+mutant under which it takes several times as long hangs, and counts as caught.
 """
 
 import importlib
@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,8 +28,8 @@ from menwei.build import ROOT, CompileError, build, compile_file
 
 WORKERS = 2
 TIMEOUT_S = 600  # of a test on the tree as it is
-HANGS = 4  # times as long
-HANGS_AT_LEAST_S = 40
+HANGS = 3  # times as long
+HANGS_AT_LEAST_S = 30
 COPIED = (
     "boards",
     "build/lib",
@@ -116,41 +117,54 @@ def verdict(folder, test, timeout_s):
     return "failed" if process.returncode else "passed"
 
 
-def baseline(folder, test):
-    """Return how long a test may take under a mutant before it hangs.
+class Baseline:
+    """How long each test may take under a mutant before it hangs; found on the tree as it is, when first asked for."""
 
-    Raises:
-        ListError: it fails on the tree as it is, and so proves nothing.
-    """
-    began = time.monotonic()
-    if verdict(folder, test, TIMEOUT_S) != "passed":
-        raise ListError(f"pytest {test} does not pass on the tree as it is: mend that first")
-    return max(HANGS_AT_LEAST_S, HANGS * (time.monotonic() - began))
+    def __init__(self):
+        self._guard = threading.Lock()
+        self._locks = {}
+        self._limits = {}
+
+    def limit_s(self, folder, test):
+        """Run the test on an unchanged copy if that was not done.
+
+        Raises:
+            ListError: it fails there, and so proves nothing.
+        """
+        with self._guard:
+            lock = self._locks.setdefault(test, threading.Lock())
+        with lock:
+            if test not in self._limits:
+                began = time.monotonic()
+                if verdict(folder, test, TIMEOUT_S) != "passed":
+                    raise ListError(f"pytest {test} does not pass on the tree as it is: mend that first")
+                self._limits[test] = max(HANGS_AT_LEAST_S, HANGS * (time.monotonic() - began))
+        return self._limits[test]
 
 
-def judge(folder, mutant, timeouts):
+def judge(folder, mutant, baseline):
     """Return the test that caught the mutant and how, or None, and the seconds it took."""
     file, *_, tests = mutant
-    caught = None
-    began = time.monotonic()
+    seconds = 0
     source = folder / file
     text = (ROOT / file).read_text()
     target = (folder / "build" / "mpy" / file).with_suffix(".mpy")
-    try:
-        source.write_text(mutated(text, mutant))
+    for test in tests:
+        limit_s = baseline.limit_s(folder, test)
+        began = time.monotonic()
         try:
+            source.write_text(mutated(text, mutant))
             compile_file(source, target, file)
+            seen = verdict(folder, test, limit_s)
         except CompileError as error:
             raise ListError(f"a replacement is no Python: {error}") from error
-        for test in tests:
-            seen = verdict(folder, test, timeouts[test])
-            if seen != "passed":
-                caught = test.removeprefix("tests/") + (" (hung)" if seen == "hung" else "")
-                break
-    finally:
-        source.write_text(text)
-        shutil.copy((ROOT / "build" / "mpy" / file).with_suffix(".mpy"), target)
-    return caught, time.monotonic() - began
+        finally:
+            source.write_text(text)
+            shutil.copy((ROOT / "build" / "mpy" / file).with_suffix(".mpy"), target)
+        seconds += time.monotonic() - began
+        if seen != "passed":
+            return test.removeprefix("tests/") + (" (hung)" if seen == "hung" else ""), seconds
+    return None, seconds
 
 
 def main(words):
@@ -178,10 +192,8 @@ def main(words):
             finally:
                 copies.put(folder)
 
-        tests = sorted({test for mutant in chosen for test in mutant[4]})
-        timeouts = dict(zip(tests, pool.map(lambda test: borrowing(baseline, test), tests), strict=True))
-        print(f"{len(tests)} test runs pass on the tree as it is: {time.monotonic() - began:.0f} s", flush=True)
-        judged = pool.map(lambda mutant: borrowing(judge, mutant, timeouts), chosen)
+        baseline = Baseline()
+        judged = pool.map(lambda mutant: borrowing(judge, mutant, baseline), chosen)
         for mutant, (caught, seconds) in zip(chosen, judged, strict=True):
             survivors += caught is None
             print(f"{'caught  ' if caught else 'SURVIVED'} {seconds:5.1f} s  {mutant[0]}: {mutant[1]}", flush=True)
