@@ -94,6 +94,7 @@ def verdict(folder, test, timeout_s):
         "PYTHONPATH": f"{folder}:{folder / 'tools'}",
         "MENWEI_PREBUILT": "1",
         "MENWEI_NO_SHRINK": "1",
+        "MENWEI_CUT_SHARE": "0.4",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     process = subprocess.Popen(

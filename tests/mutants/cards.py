@@ -90,9 +90,9 @@ MUTANTS = [
     ),
     (
         "storage/allowlist.py",
-        "if not self.find(pseudonym) or not self.entry.uses_left:",
-        "if not self.find(pseudonym):",
-        "a visitor without uses enters",
+        "self.entry.uses_left -= 1",
+        "pass",
+        "one use more is left than there is",
         _CARDS,
     ),
     (
