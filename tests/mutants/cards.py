@@ -175,10 +175,10 @@ MUTANTS = [
     ),
     (
         "storage/cardcare.py",
-        "and until != NO_END",
-        "and True",
-        "a tombstone without an end goes",
-        (*_TOMBSTONES, f"{_HERE}/chip_allowlist.py"),
+        "index[number] = home_page(slot, 0)",
+        "pass",
+        "a rewrite leaves cards out",
+        _CARDS,
     ),
     (
         "storage/cardcare.py",

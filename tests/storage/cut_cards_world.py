@@ -111,17 +111,18 @@ def work(world, steps):
             change = change_of(step, before)
             if change is None:
                 continue
-            do(world, change)
+            left = do(world, change)
             applied(world.oracle, change)
+            must(left is None or left == world.oracle.cards[change[1]][6], "%r uses are left, it says", left)
         moment.after = world.oracle.copy()
     return moments
 
 
 def do(world, change):
+    """Apply a change to the list; return what it says."""
     if change[0] == "set_revision":
-        world.cards.set_revision(*change[1:])
-    else:
-        world.do(change)
+        return world.cards.set_revision(*change[1:])
+    return world.do(change)
 
 
 def applied(oracle, change):
