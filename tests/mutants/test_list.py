@@ -1,5 +1,7 @@
 """The list of mutants fits the sources, and the runner says so when it does not."""
 
+import ast
+
 import pytest
 
 from menwei.build import ROOT
@@ -12,7 +14,9 @@ def test_every_line_is_there_once_and_every_test_exists():
     assert len({mutant[:3] for mutant in found}) == len(found)
     for mutant in found:
         file, line, replacement, why, tests = mutant
-        assert mutated((ROOT / file).read_text(), mutant) != (ROOT / file).read_text()
+        text = mutated((ROOT / file).read_text(), mutant)
+        assert text != (ROOT / file).read_text()
+        ast.parse(text, line)
         assert line != replacement and why and tests
         for test in tests:
             assert (ROOT / test.split()[0]).exists(), test
