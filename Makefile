@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test bench mpy lint fmt check clean
+.PHONY: help setup sim test soak mutants bench mpy lint fmt check clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,6 +28,12 @@ sim: $(STAMP) ## play a day at a simulated door; other scenarios or your own han
 
 test: $(STAMP) ## run all tests
 	$(BIN)/pytest $(ARGS)
+
+soak: $(STAMP) ## power cuts on random workloads without end; SOAK_SECONDS=..., MENWEI_SEED=..., or ARGS=FILE of a failure
+	$(BIN)/python -m tests.soak $(ARGS)
+
+mutants: $(STAMP) ## change listed lines one at a time: each must be noticed; ARGS=words chooses some
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 bench: $(STAMP) ## measure, print beside target and alternative, write build/bench.json
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -42,6 +42,18 @@ class Failures(unittest.TestCase):
         bench.some(10)
         bench.check()
 
+    def test_a_program_that_silently_fails_is_seen(self):
+        bench = Bench(8)
+        bench.some(10)
+        flash = bench.journal._flash
+        program = flash.program
+        flash.program = lambda address, buf: None
+        with self.assertRaises(OSError):
+            bench.journal.append(record.GRANTED)
+        flash.program = program
+        bench.some(10)
+        bench.check()
+
     def test_worn_sectors_are_left_out(self):
         bench = Bench(8)
         bench.nor.bad_sector(2)

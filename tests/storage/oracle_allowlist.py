@@ -17,6 +17,21 @@ class Oracle:
         self.cards = {}
         self.revision = (0, 0)
 
+    def copy(self):
+        """Return another oracle that says the same."""
+        other = Oracle()
+        other.cards = {pseudonym: list(card) for pseudonym, card in self.cards.items()}
+        other.revision = self.revision
+        return other
+
+    def may_go(self, now_min):
+        """Return the revoked cards that may give way when their sector is rewritten: 90 days after their own expiry."""
+        return [
+            pseudonym
+            for pseudonym, card in self.cards.items()
+            if card[0] == REVOKED and card[2] != 0xFFFFFF and card[2] + 90 * 24 * 60 < now_min
+        ]
+
     def apply(self, change):
         """Apply one change: (operation, pseudonym, values...)."""
         operation, pseudonym = change[:2]

@@ -55,6 +55,15 @@ class Upstream:
         at = 7 * (seq - self.first - 1)
         return bytes(self.chains[at : at + 7])
 
+    def store(self, seq, content):
+        """A record came that was not here before: (kind, reason, pseudonym, detail, payload)."""
+        self.content = digest(self.content, *content)
+        if content[0] in self.keep:
+            self.kept.append(content)
+
+    def _tag(self, generation, message):
+        return hmac(self._key_at(generation), message)
+
     def take(self, data):
         """Take one `event` payload in; returns (seq, chain) to acknowledge."""
         slots = data[2]
@@ -106,12 +115,10 @@ class Upstream:
                 if self.chain_after(seq) not in (None, tag[:7]):
                     raise ValueError(f"fork at {seq}")
             else:
-                if hmac(self._key_at(generation), chain + message)[: len(tag)] != tag:
+                if self._tag(generation, chain + message)[: len(tag)] != tag:
                     raise ValueError(f"wrong MAC at {seq}")
                 content = (slot[12], slot[13], slot[14:21], number(slot, 21), payload)
-                self.content = digest(self.content, *content)
-                if slot[12] in self.keep:
-                    self.kept.append(content)
+                self.store(seq, content)
                 boot = slot[5] | slot[6] << 8
                 if boot < self.boot:
                     raise ValueError(f"boot number goes back at {seq}")
@@ -155,3 +162,161 @@ class Truth:
             raise ValueError(f"{upstream.last()} records came, {self.count} were made")
         if upstream.content != self.content:
             raise ValueError("another record came than was made")
+
+
+GAP, GIVEN_UP, NOT_STORED = 15, 1, 2
+
+
+def lowest(kind, reason):
+    """Whether a record may be counted instead of stored: unknown cards, leaf opened (not forced) and closed."""
+    return (kind, reason) == (3, 1) or (kind == 6 and reason) or kind == 7
+
+
+class Database(Upstream):
+    """An upstream that keeps all records by number."""
+
+    tags = {}  # right MACs, for all that have the same key
+
+    def __init__(self, key):
+        super().__init__(key)
+        self.rows = {}
+
+    def _tag(self, generation, message):
+        # The same records come again after each cut.
+        tags = self.tags
+        if (generation, message) not in tags:
+            if len(tags) >= 1000:
+                tags.clear()
+            tags[(generation, message)] = super()._tag(generation, message)
+        return tags[(generation, message)]
+
+    def store(self, seq, content):
+        if seq in self.rows:
+            raise ValueError(f"{seq} came twice")
+        self.rows[seq] = content
+
+    def copy(self):
+        return copied(self, Database(self.key))
+
+
+class Ledger:
+    """What the door's software was told: numbers of appends that returned, and what became of the others."""
+
+    def __init__(self):
+        self.rows = {}  # number: (kind, reason, pseudonym, detail, payload)
+        self.head = 0  # newest number that an append returned
+        self.counted = 0  # appends that returned without a record of their own, because the ring was crowded
+        self.asked = None  # the append that has not returned
+        self.perhaps = {}  # number: content of appends that power cut short, as far as they are there
+        self.own = set()  # numbers of gap records, which nobody asked for
+
+    def copy(self):
+        return copied(self, Ledger())
+
+    def ask(self, *content):
+        """An append begins."""
+        self.asked = content
+
+    def returned(self, seq):
+        """It returned this number."""
+        if seq <= self.head:
+            if not lowest(*self.asked[:2]):
+                raise ValueError(f"a record of kind {self.asked[0]} was not stored")
+            self.counted += 1
+        else:
+            self.own.update(range(self.head + 1, seq))
+            self.rows[seq] = self.asked
+            self.head = seq
+        self.asked = None
+
+    def restarted(self, head):
+        """The door started and says that this is its newest number."""
+        if head < self.head:
+            raise ValueError(f"record {self.head} is lost, the newest is {head}")
+        for seq in range(self.head + 1, head + 1):
+            self.perhaps[seq] = self.asked
+        if self.asked and lowest(*self.asked[:2]):
+            self.counted += 1  # the report of it may be there
+        self.head = head
+        self.asked = None
+
+    def idle(self, head):
+        """Idle work was done: it makes gap records only."""
+        self.own.update(range(self.head + 1, head + 1))
+        self.head = head
+
+    def check(self, database, sure):
+        """All that returned is there, once and in its place, and nothing that was not asked for.
+
+        Args:
+            sure: records newer than this number must be there however full the ring was.
+        """
+        came = database.rows
+        counted = self.counted
+        late = []
+        missing = set()
+        for first, last in database.gaps:
+            missing.update(range(first, last + 1))
+        for seq in range(1, self.head + 1):
+            row = came.get(seq)
+            if row is None:
+                if seq not in missing:
+                    raise ValueError(f"{seq} did not come and no gap tells")
+                if seq > sure:
+                    raise ValueError(f"{seq} was given up, all after {sure} have room")
+            elif seq in self.rows:
+                if row[0] == GAP and lowest(*self.rows[seq][:2]):
+                    counted += 1  # it was only counted, and the head that was returned is the report's
+                elif row != self.rows[seq]:
+                    raise ValueError(f"{seq} came as {row}, appended was {self.rows[seq]}")
+            elif row[0] == GAP:
+                if seq not in self.own and seq not in self.perhaps:
+                    raise ValueError(f"{seq}: a gap record where none can be")
+            elif seq not in self.perhaps or row != self.perhaps[seq] or row in late:
+                raise ValueError(f"{seq} came as {row}, which nobody appended")
+            else:
+                late.append(row)
+        if max(came or (0,)) > self.head:
+            raise ValueError(f"{max(came)} came, the newest is {self.head}")
+        self._check_gaps(came.values(), missing, counted)
+
+    def _check_gaps(self, rows, missing, counted):
+        """What gap records say is true."""
+        told = stored = 0
+        for kind, reason, _, detail, payload in rows:
+            if kind == GAP:
+                classes = [number(payload, at) for at in (8, 12, 16)]
+                if sum(classes) != detail or not detail:
+                    raise ValueError(f"gap of {detail} with classes {classes}")
+                if reason == GIVEN_UP:
+                    first, last = number(payload, 0), number(payload, 4)
+                    if last - first + 1 != detail:
+                        raise ValueError(f"gap of {detail} from {first} to {last}")
+                    told = max(told, last)
+                else:
+                    if classes[0] != detail:
+                        raise ValueError("a record that is not of the lowest class was only counted")
+                    stored += detail
+        if stored > counted:
+            raise ValueError(f"{stored} records were only counted, gap records say; {counted} were")
+        self.told = told
+        self.untold = max(missing) if missing and max(missing) > told else 0
+
+
+def copied(source, target):
+    """Copy all that an object has, one level deep."""
+    for name, value in source.__dict__.items():
+        if isinstance(value, (list, dict, set)):
+            value = value.copy()
+        elif isinstance(value, bytearray):
+            value = value[:]
+        setattr(target, name, value)
+    return target
+
+
+def keys_until(key, generation):
+    """Return the journal keys of generations 0 to this one."""
+    keys = [bytes(key)]
+    while len(keys) <= generation:
+        keys.append(sha256(b"menwei next key" + keys[-1]).digest()[:16])
+    return keys

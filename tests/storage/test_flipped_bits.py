@@ -1,0 +1,46 @@
+"""Every written bit of allowlist and journal flips, of settings and keys one in nine: detected or harmless."""
+
+import os
+
+from workloads import Worker
+
+SEED = int(os.getenv("MENWEI_SEED") or 20200101)
+
+
+def flips(store, **workload):
+    """Run one and print what it did."""
+    print(f"seed {SEED}; again: MENWEI_SEED={SEED} .venv/bin/pytest tests/storage/test_flipped_bits.py")
+    with Worker() as worker:
+        answer = worker.run({"store": store, "noise": SEED, **workload})
+    print(answer)
+    return answer
+
+
+def test_allowlist():
+    """No card is granted or revived, one at most is missing."""
+    answer = flips("cards flips", erased=400)
+    assert answer["points"] == 128 * answer["slots"] + 400
+    assert answer["missing"] > 9 * 100  # each entry that counts, by each bit that its checks cover
+    assert answer["healed"] > 300 and answer["repaired"] > 20
+
+
+def test_journal():
+    """The door starts and appends, and upstream names the record."""
+    answer = flips("journal flips", erased=200, sent=False)
+    assert answer["points"] == 256 * answer["slots"] + 200
+    assert answer["named"] > 13 * 200
+    assert 0 < answer["back"] <= 2 * 256  # the newest record
+    assert answer["keys"] <= 256
+
+
+def test_journal_with_a_cursor():
+    """No bit of a header acknowledges a record; an acknowledgement changes nothing else."""
+    answer = flips("journal flips", erased=0, sent=True, headers=True)
+    assert answer["points"] == 256 * answer["slots"] >= 256 * 4
+
+
+def test_settings_and_keys():
+    """A flipped bit is never taken for a setting or a key."""
+    answer = flips("settings flips", prelude=[3, 1], every=9)
+    assert answer["points"] > 500
+    assert answer["older"] > 50 and answer["repaired"] > 100
