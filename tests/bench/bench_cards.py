@@ -2,7 +2,7 @@
 
 Lookups are counted after a bulk load and after a year at 50 changes a day with the idle work between (changes_door.py),
 a tenth of the cards being tombstones. Of RAM everything counts that a mounted list of 98,000 cards allocates, its
-buffers and a survey under way included; its code is part of `boot.heap32_bytes`.
+buffers included, at rest and with a survey of a sector under way; its code is part of `boot.heap32_*`.
 """
 
 import json
@@ -23,7 +23,7 @@ JSON_SECTORS = 256  # the region vfs of a 4 MB board
 
 
 def ram(image):
-    """Return what a list takes on the 32-bit build, and what a dict of 1,000 cards takes."""
+    """Return what a list takes on the 32-bit build, at rest and during a survey, and a dict of 1,000 cards."""
     install_interpreter()
     short = {name: short for short, name in json.loads(SHORT.read_text()).items()}
     with tempfile.TemporaryDirectory() as folder:
@@ -32,7 +32,7 @@ def ram(image):
             shutil.copy(module, Path(folder) / "storage")
         shutil.copy(image, folder)
         figures = run32("cards_door32.py", folder, short)
-    return figures["cards"], figures["dict"]
+    return figures["cards"], figures["survey"], figures["dict"]
 
 
 def lookups(sizes):
@@ -71,5 +71,12 @@ def measure():
         counts = sorted(SIZES, reverse=True)
         results = run_all(*(("cards_door.py", "size", count, SIZES[count], SEED) for count in counts), folder=folder)
         sizes = dict(zip(counts, results, strict=True))
-        heap = ram(Path(folder) / "98000.img")
-    return lookups({count: sizes[count] for count in SIZES}) | capacity() | {"cards.ram_bytes": heap}
+        rest, survey, table = ram(Path(folder) / "98000.img")
+    return (
+        lookups({count: sizes[count] for count in SIZES})
+        | capacity()
+        | {
+            "cards.ram_bytes": (rest, table),
+            "cards.ram_survey_bytes": (survey, table),
+        }
+    )

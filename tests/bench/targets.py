@@ -20,6 +20,7 @@ TARGETS = {
     "cards.capacity_8mb": (">=", 48_000, "cards", _ROOM + " (512 KB measured, times 2)"),
     "cards.capacity_16mb": (">=", 98_000, "cards", _ROOM + " (512 KB measured, times 4)"),
     "cards.ram_bytes": ("<=", 4_096, "bytes, 98,000 cards", "a dict in RAM, 1,000 cards"),
+    "cards.ram_survey_bytes": ("<=", 5_120, "bytes, a survey under way", "a dict in RAM, 1,000 cards"),
     "journal.append.programs": ("<=", 1, "an event", _LINE),
     "journal.append.erases_on_path": ("<=", 0, "erases in all appends", _LINE + " (mean)"),
     "journal.programs_per_event": ("<=", 1.15, "an event, all in", _LINE),
