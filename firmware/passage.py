@@ -17,7 +17,7 @@ from storage.mac import Hmac
 _KIND_UID = const(1)
 _PSEUDONYM = const(7)
 _STRANGERS = const(4)  # refusals in a minute with a record of each: of cards that the list does not know,
-_KNOWN = const(8)  # and of those that it knows
+_KNOWN = const(8)  # of those that it knows, and of cancelled ones, which nothing else may hide
 
 
 class Passage:
@@ -35,7 +35,7 @@ class Passage:
         self._journal = journal
         self._clock = clock
         self._uptime = uptime
-        self._series = (Series(_STRANGERS), Series(_KNOWN))
+        self._series = (Series(_STRANGERS), Series(_KNOWN), Series(_KNOWN))
         self._door = door
         self._lock = lock
         self._residents = settings["residents"]
@@ -101,8 +101,12 @@ class Passage:
                 series.close()
 
     def _refuse(self, reason, group):
-        stranger = reason == record.UNKNOWN or reason == record.SEVERAL_CARDS
-        if not self._series[0 if stranger else 1].folds(reason, self.pseudonym, self._uptime.seconds):
+        series = self._series[1]
+        if reason == record.UNKNOWN or reason == record.SEVERAL_CARDS:
+            series = self._series[0]
+        elif reason == record.CANCELLED:
+            series = self._series[2]
+        if not series.folds(reason, self.pseudonym, self._uptime.seconds):
             self._record(record.REFUSED, reason, group)
             if reason == record.CANCELLED:
                 self._record(record.ALARM, record.ALARM_CANCELLED_CARD, group)

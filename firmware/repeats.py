@@ -6,8 +6,8 @@
         if series.count: ...                                    # one record for all that were only counted
         series.close()
 
-A series begins with a refusal. In its interval the first few make records of their own; the same card for the same
-reason again, and everything beyond the few, is counted. The interval grows while it goes on.
+A series begins with a refusal. In its interval each card makes one record for each reason, and a limited number of
+cards do; everything beyond is counted. The interval grows while it goes on.
 """
 
 from micropython import const
@@ -22,7 +22,7 @@ class Series:
     def __init__(self, limit):
         """Start; at most `limit` refusals of an interval make records of their own."""
         self._limit = limit
-        self._stored = 0
+        self._recorded = []
         self._end_s = 0
         self._length_s = _FIRST_S
         self.count = self.reason = 0
@@ -30,22 +30,26 @@ class Series:
 
     def folds(self, reason, pseudonym, uptime_s):
         """Take a refusal in; True if it is only counted."""
-        same = reason == self.reason and pseudonym == self.pseudonym
+        recorded = self._recorded
         self.reason = reason
         self.pseudonym[:] = pseudonym
-        if not self._stored:
+        this = bytes((reason,)) + pseudonym
+        if not recorded:
+            if uptime_s >= self._end_s + self._length_s:
+                self._length_s = _FIRST_S  # it was quiet for as long
             self._end_s = uptime_s + self._length_s
-        elif same or self._stored >= self._limit:
+        elif this in recorded or len(recorded) >= self._limit:
             self.count += 1
             return True
-        self._stored += 1
+        recorded.append(this)
         return False
 
     def over(self, uptime_s):
         """Tell whether a series has come to its end."""
-        return self._stored and uptime_s >= self._end_s
+        return self._recorded and uptime_s >= self._end_s
 
     def close(self):
         """Be ready for the next series."""
         self._length_s = min(2 * self._length_s, _LONGEST_S) if self.count else _FIRST_S
-        self._stored = self.count = 0
+        self._recorded.clear()
+        self.count = 0

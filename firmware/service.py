@@ -81,6 +81,7 @@ class Service:
         self._quiet_s = 0
         self._reader_s = self._door_s = 0
         self._alarms = set()
+        self._left_out = False  # a card of the delta under way found no room
         self.link = None
         # The office must know which tombstones a door no longer has.
         self._allowlist.giving_way = lambda pseudonym: self.note(record.DROPPED, 0, pseudonym)
@@ -326,14 +327,19 @@ class Service:
 
     def list_changed(self, _from_revision, to_revision):
         """A delta was applied to the allowlist."""
-        self._alarm_off(record.ALARM_LIST_FULL)
+        if self._left_out:
+            self._left_out = False
+        else:
+            self._alarm_off(record.ALARM_LIST_FULL)
         self.note(record.LIST, 0, None, to_revision)
         self._log.info("list", "updated", revision=to_revision)
 
-    def list_full(self):
-        """A delta asked for more cards than there is room for; what else it changed was applied."""
-        if self._alarm_on(record.ALARM_LIST_FULL):
-            self._log.error("list", "full: remove cards", cards=self._allowlist.fill())
+    def list_full(self, pseudonym):
+        """There was no room for this card; the office is told which. Everything else of its delta is applied."""
+        self._left_out = True
+        self._alarms.add(record.ALARM_LIST_FULL)
+        self.note(record.ALARM, record.ALARM_LIST_FULL, pseudonym)
+        self._log.error("list", "full: a card was left out, remove cards", cards=self._allowlist.fill())
 
     def command_refused(self, operation, result, operator):
         """Somebody sent what was not to be executed."""

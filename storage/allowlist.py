@@ -85,7 +85,7 @@ class Allowlist:
         self._job = None  # a generator of storage/cardcare.py
         self._now_min = None
         self._turn = 0  # spares are taken in turn
-        self.giving_way = None  # called with the pseudonym of each tombstone that is about to go
+        self.giving_way = None  # called with the pseudonym of a tombstone that is about to go; False keeps it
         self.errors = 0  # operations that the flash refused, since start
         self.repairs = 0  # triples and headers that disagreed, since start
         self.dropped = 0  # tombstones that gave way, since start
@@ -226,10 +226,19 @@ class Allowlist:
         """Make a card unknown."""
         self._apply(FORGOTTEN, pseudonym, (0, 0, 0))
 
-    def _apply(self, wanted, pseudonym, values):
+    def set(self, state, pseudonym, *values):
+        """Make a card have exactly this state and these values in one step, also one that is known as revoked."""
+        self._apply(state, pseudonym, values, True)
+
+    def _apply(self, wanted, pseudonym, values, exact=False):
         from storage import cardchange
 
-        cardchange.apply(self, wanted, pseudonym, values)
+        if self.reconciling and self.reconciling[2]:
+            from storage import cardrevision
+
+            # If its revision is never reached, what was reconciled so far is no longer what the office says.
+            cardrevision.set_progress(self, self.reconciling[0], self.reconciling[1], 0)
+        cardchange.apply(self, wanted, pseudonym, values, exact)
 
     def set_revision(self, office_epoch, revision):
         """Program the revision that the list has now; call it after the last change of a delta.

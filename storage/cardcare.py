@@ -134,6 +134,16 @@ def care(cards, logical, key=None, entries=()):
         # At two thirds of the room that a rewrite gives: later, lookups get long; earlier, flash wears.
         if not pressing and (gain < 8 or 3 * gain < 2 * (SLOTS - kept)):
             return
+    if cards.giving_way and dropping[3]:
+        # Told before it is done: after a power cut in between it is done, and told, again.
+        for number in range(2, 256):
+            if index[number] == _GIVES_WAY:
+                entry = settled(cards, physical << 12 | number << 4)
+                if cards.giving_way(whole(entry, logical, cards._logicals)) is False:
+                    index[number] = home_page(entry, 0)
+                    kept += 1
+                    add(dropping, entry, REVOKED, 1)
+                yield
     overflow = -1
     if kept + len(entries) <= SLOTS:
         overflow = _place(cards, physical, index)
@@ -141,11 +151,6 @@ def care(cards, logical, key=None, entries=()):
         if key is None:
             return
         raise ListFull(_ENOSPC, "cards: no room for this card in its sector, remove cards")
-    if cards.giving_way and dropping[3]:
-        # Told before it is done: after a power cut in between it is done, and told, again.
-        for number in range(2, 256):
-            if index[number] == _GIVES_WAY:
-                cards.giving_way(whole(settled(cards, physical << 12 | number << 4), logical, cards._logicals))
     yield from _rewrite(cards, logical, index, entries, generation + 1, overflow)
     if logical < cards._counted:
         _merge(cards, dropping)
@@ -243,16 +248,20 @@ def settled(cards, at):
     return entry
 
 
-def vacant(cards, physical, entry):
-    """Return the address of the first erased slot for an entry, or -1, and the full pages before it as bits."""
+def vacant(cards, physical, entry, full=0):
+    """Return the address of the first erased slot for an entry, or -1, and the full pages before it as bits.
+
+    Pages in `full` are passed even if a rewrite left a hole there: what is newer must not come before what is older.
+    """
     page = home_page(entry, 0)
     passed = 0
     while not passed >> page & 1:
         at = physical << 12 | page << 8
-        cards._read_page(at)
-        for off in range(0 if page else 32, 256, 16):
-            if min(cards._view[off : off + 16]) == 255:
-                return at | off, passed
+        if not full >> page & 1:
+            cards._read_page(at)
+            for off in range(0 if page else 32, 256, 16):
+                if min(cards._view[off : off + 16]) == 255:
+                    return at | off, passed
         passed |= 1 << page
         page = page + step(entry, 0) & 15
     return -1, passed

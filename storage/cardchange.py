@@ -104,7 +104,7 @@ def _in_place(cards, logical, marking, keep, entries):
         return True
     physical = cards._map[logical]
     for entry in entries:
-        at, passed = vacant(cards, physical, entry)
+        at, passed = vacant(cards, physical, entry, cards._overflow[logical])
         if at < 0:
             return False
         if passed:

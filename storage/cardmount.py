@@ -47,8 +47,9 @@ def mount(cards):
     for sector in range(cards._flash.sectors):
         kind = cardsector.load_header(cards, sector, head)
         generation = cardsector.generation_of(head)
+        sound = not cards._flawed
         if kind == cardsector.REVISIONS:
-            revisions.append((generation, sector))
+            revisions.append((generation, sound, sector))
             cardsector.set_kind(cards, sector, USED)
         elif kind == cardsector.TABLE:
             # 0xE8: two or three of the obsolete triple are still ones.
@@ -57,7 +58,9 @@ def mount(cards):
                 other = cards._map[logical]
                 if other != NOWHERE:
                     cardsector.load_header(cards, other, other_head)
-                    if generation < cardsector.generation_of(other_head):
+                    # A header with a wrong bit may be one that did not take when the flash was asked to program it:
+                    # then the older sector went on.
+                    if (sound, generation) < (not cards._flawed, cardsector.generation_of(other_head)):
                         continue
                     cardsector.set_kind(cards, other, DIRTY)
                 cards._map[logical] = sector
@@ -66,7 +69,7 @@ def mount(cards):
         elif kind == 0 and cards._flash.clean_count(head) >= 0:
             cardsector.set_kind(cards, sector, MARKED)
     revisions.sort()
-    for _, sector in revisions:
+    for _, _, sector in revisions:
         add_sector(cards, sector)
         _load_revision(cards, sector)
 

@@ -12,45 +12,81 @@ digests tell the office. The last page ends at `logical sectors << 16` and sets 
 """
 
 from storage import cardchange, cardrevision
-from storage.allowlist import FORGOTTEN, NOWHERE
-from storage.entry import COUNTER, DEAD, REVOKED, sector_of, state, valid, whole
+from storage.allowlist import FORGOTTEN, NOWHERE, ListFull
+from storage.entry import COUNTER, DEAD, LIVE, REVOKED, SUSPENDED, pack, sector_of, state, valid, whole
 
 
 def reconcile(cards, office_epoch, revision, first, last, page):
     """Make one page of the list be what the office says; a generator, each step is about one change.
 
-    It may be stopped anywhere, given again, and given again when it is done.
+    It may be stopped anywhere and given again. A change by other ways between two steps ends it: the page then has to
+    be given again, or another reconciliation begun.
 
     Raises:
         ValueError: the page is not the next one, or breaks its own limits; nothing was changed.
-        ListFull: no room for one of its cards; those before it are applied, the page may be given again.
+        ListFull: no room for one of its cards or more; all else of the page is done, and the next one may come.
     """
     end = cards._logicals << 16
     under_way = cards.reconciling
+    state_before = cards.office_epoch, cards.revision
     done = under_way[2] if under_way and under_way[:2] == (office_epoch, revision) else 0
     logical = first >> 16
     if not 0 <= first < last <= end or last - 1 >> 16 != logical:
         raise ValueError("cards: a page must lie in one of the %d sectors" % cards._logicals)
+    if last <= done or (last == end and not under_way and state_before == (office_epoch, revision)):
+        return  # it was taken before
     if first > done:
         raise ValueError("cards: pages come in order, the next one begins at position %d" % done)
     if office_epoch == cards.office_epoch and revision < cards.revision:
         raise ValueError("cards: revisions never go back, this list has %d" % cards.revision)
+    cardrevision.make_slot(office_epoch, revision)
     known = bytearray()
+    scratch = bytearray(16)
     for card in page:
-        if not first <= _position(card[1], cards._logicals) < last:
+        pack(scratch, *card[1:])
+        if not first <= _position(card[1], cards._logicals) < last or card[0] not in (LIVE, SUSPENDED, REVOKED):
             raise ValueError("cards: a card does not belong to this page")
         known += card[1][1:]
-    yield from _forget_others(cards, logical, first & 0xFFFF, last - 1 & 0xFFFF, known)
+    full = None
+    for work in (
+        # Revocations first: in place they need no room. What shall go makes room for what shall come.
+        _close(cards, page),
+        _forget_others(cards, logical, first & 0xFFFF, last - 1 & 0xFFFF, known),
+        _make_exact(cards, page),
+    ):
+        for problem in work:
+            full = problem or full
+            yield
+            if cards.reconciling is not under_way or (cards.office_epoch, cards.revision) != state_before:
+                return
+    if last == end:
+        cardrevision.set_revision(cards, office_epoch, revision)
+    else:
+        cardrevision.set_progress(cards, office_epoch, revision, last)
+    if full:
+        raise full
+
+
+def _close(cards, page):
+    """Suspend and revoke the known cards that the page names so."""
     for card in page:
+        if card[0] != LIVE and cards.find(card[1]) and cards.entry.state < card[0]:
+            cardchange.apply(cards, card[0], card[1], card[2:])
+            yield None
+
+
+def _make_exact(cards, page):
+    """Give each card of the page its state and values; yields what the list says of a card that finds no room."""
+    for card in page:
+        full = None
         if cards.find(card[1]) and cards.entry.state == REVOKED != card[0]:
             cards.conflicts += 1
         else:
-            cardchange.apply(cards, card[0], card[1], card[2:], True)
-        yield
-    if last == end:
-        cardrevision.set_revision(cards, office_epoch, revision)
-    elif last > done:
-        cardrevision.set_progress(cards, office_epoch, revision, last)
+            try:
+                cardchange.apply(cards, card[0], card[1], card[2:], True)
+            except ListFull as error:
+                full = error
+        yield full
 
 
 def _position(pseudonym, logicals):
@@ -59,9 +95,13 @@ def _position(pseudonym, logicals):
 
 def _forget_others(cards, logical, low, high, known):
     """Forget the cards between two positions of a sector whose six bytes do not stand in `known`."""
+    physical = -1
     number = 2
     while number < 256:
-        physical = cards._map[logical]
+        if physical != cards._map[logical]:
+            # From the beginning: what counts lies elsewhere now, because idle work or a change rewrote the sector.
+            physical = cards._map[logical]
+            number = 2
         if physical == NOWHERE:
             return
         slot = bytearray(16)
@@ -74,9 +114,10 @@ def _forget_others(cards, logical, low, high, known):
             and state(slot, 0) not in (REVOKED, DEAD)
             and not any(known[at : at + 6] == slot[:6] for at in range(0, len(known), 6))
         ):
-            cardchange.apply(cards, FORGOTTEN, whole(slot, logical, cards._logicals), (0, 0, 0))
-            if cards._map[logical] != physical:
-                number = 2  # the flash refused a program: all that counts lies in another sector now
-            yield
+            pseudonym = whole(slot, logical, cards._logicals)
+            # What counts may be another copy, if a power cut left this one.
+            if cards.find(pseudonym) and cards.entry.state != REVOKED:
+                cardchange.apply(cards, FORGOTTEN, pseudonym, (0, 0, 0))
+            yield None
         elif number & 15 == 0:
-            yield
+            yield None

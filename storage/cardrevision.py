@@ -28,7 +28,12 @@ def read_slot(slot):
     return int.from_bytes(slot[:4], "little"), revision, kind, int.from_bytes(slot[8:12], "little")
 
 
-def _make_slot(office_epoch, revision, position=None):
+def make_slot(office_epoch, revision, position=None):
+    """Return the 16 bytes of a revision slot, or of a progress slot with a position.
+
+    Raises:
+        ValueError: a number that cannot be.
+    """
     if revision >> _LIMIT or office_epoch >> 32:
         raise ValueError("cards: a revision must be below 2^30, an office epoch below 2^32")
     slot = office_epoch.to_bytes(4, "little")
@@ -46,7 +51,7 @@ def set_revision(cards, office_epoch, revision):
             return
         if revision < cards.revision:
             raise ValueError("cards: revisions never go back, send a full list instead")
-    _add(cards, _make_slot(office_epoch, revision))
+    _add(cards, make_slot(office_epoch, revision))
     cards.office_epoch = office_epoch
     cards.revision = revision
     cards.reconciling = None
@@ -54,7 +59,7 @@ def set_revision(cards, office_epoch, revision):
 
 def set_progress(cards, office_epoch, revision, position):
     """Keep that the list is what the office says below `position` (storage/cardpages.py)."""
-    _add(cards, _make_slot(office_epoch, revision, position))
+    _add(cards, make_slot(office_epoch, revision, position))
     cards.reconciling = (office_epoch, revision, position)
 
 
@@ -73,10 +78,12 @@ def _use_next(cards, slot):
     old = bytearray(16)
     while cards._free & 4095:
         at = cards._free
-        cards._free = at + 16
         cards._flash.read(at, old)
-        if min(old) == 255:
-            cards._program(at, slot)
+        blank = min(old) == 255
+        if blank:
+            cards._program(at, slot)  # refused, it stays the next one if it is blank: a mount looks for the first blank
+        cards._free = at + 16
+        if blank:
             return True
     return False
 
@@ -89,7 +96,7 @@ def _open_sector(cards, slot):
         cardsector.load_header(cards, cards._revisions[-1], head)
         generation = cardsector.generation_of(head) + 1
     # The revision goes along in front of a progress slot, because the sector where it stands will be given up.
-    slots = slot if slot[7] < 64 else _make_slot(cards.office_epoch, cards.revision) + slot
+    slots = slot if slot[7] < 64 else make_slot(cards.office_epoch, cards.revision) + slot
     sector = cardsector.spare(cards)
     try:
         cards._program(sector << 12 | _FIRST_SLOT, slots)

@@ -24,10 +24,10 @@ def load_header(cards, sector, head):
 
     `cards._flawed` tells whether a bit had to be put right.
     """
+    cards._flawed = False
     cards._flash.read(sector << 12, head)
     if min(head[8:22]) == 255:
         return 0
-    cards._flawed = False
     # A header stands for up to 254 cards, so one flipped bit is put right: each is tried in turn.
     for bit in range(64, 177):
         if seal(b"menwei cards", head[8:18])[:4] == head[18:22]:

@@ -66,7 +66,7 @@ class Keys:
         if self.lost:
             self.load()  # go on from the generation that is there
         body = (self._generation + 1).to_bytes(_GENERATION, "little") + bytes(door_key) + secret
-        blob = sha256(b"menwei keys" + body).digest()[:_CHECK] + body
+        blob = sha256(b"menwei keys 2" + body).digest()[:_CHECK] + body
         self._write(blob)
         self._take(blob)
 
@@ -84,7 +84,7 @@ class Keys:
 
     def _checked(self, blob):
         body = blob[_CHECK:]
-        whole = len(body) >= _GENERATION + _KEY and sha256(b"menwei keys" + body).digest()[:_CHECK] == blob[:_CHECK]
+        whole = len(body) >= _GENERATION + _KEY and sha256(b"menwei keys 2" + body).digest()[:_CHECK] == blob[:_CHECK]
         return blob if whole else None
 
     def _from_nvs(self):

@@ -218,7 +218,10 @@ class Upkeep(Ring):
         after, first = self._after(sector, self._ring(sector))
         if after == self._top and self.head - first < _LEAST_LEFT:
             return False
-        self._clean(sector)
+        try:
+            self._clean(sector)
+        except OSError:
+            self.failures += 1  # worn out: it is left behind, and tried again after a restart
         self._leave(sector, after)
         return True
 

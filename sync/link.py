@@ -7,7 +7,7 @@
 
 Offline is normal: attempts go on quietly for ever, `connected` and `last_error` tell how it stands. What comes from
 the network is authenticated here and carried out by `host`, the firmware, which has: state() -> dict,
-command(Command) -> result, command_refused(operation, result, operator), list_changed(from, to), list_full(),
+command(Command) -> result, command_refused(operation, result, operator), list_changed(from, to), list_full(pseudonym),
 may_connect(), monotonic_s().
 """
 
@@ -242,20 +242,26 @@ class Link:
             return messages.MALFORMED
         try:
             if delta.from_revision == revision:
-                full = None
+                problem = None
                 for index in range(delta.count):
+                    fate = delta.fate(index)
                     change = delta.change(index)
                     try:
-                        if change[0] == messages.FORGET:
+                        if change[0] == messages.FORGET and fate:
                             allowlist.forget(change[1])
-                        else:
+                        elif change[0] == messages.PUT != fate and fate:
+                            allowlist.set(fate - messages.PUT, *change[1:])
+                        elif fate:
                             (allowlist.put, allowlist.suspend, allowlist.revoke)[change[0] - messages.PUT](*change[1:])
-                    except ListFull as error:
-                        full = error  # what follows may be a revocation
+                    except ListFull:
+                        # Left out and told. The revision moves on: a cancellation must not wait behind it.
+                        self.failed += 1
+                        self._host.list_full(change[1])
+                    except OSError as error:
+                        problem = error  # what follows may be a cancellation
                     await asyncio.sleep_ms(0)  # a card may be waiting
-                if full:
-                    self._host.list_full()
-                    raise full
+                if problem:
+                    raise problem
                 allowlist.set_revision(delta.epoch, delta.to_revision)
                 self._host.list_changed(revision, delta.to_revision)
         finally:

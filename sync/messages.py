@@ -122,6 +122,22 @@ class Delta:
         )
         return operation, pseudonym, start | start_high << 16, end | end_high << 16, group, flags & 3, flags >> 2
 
+    def fate(self, index):
+        """Return the operation that change `index` comes to with those behind it; 0 if one of them makes it pointless.
+
+        A delta may be applied again: what it revokes must not become live by what stands before that.
+        """
+        data = self._data
+        at = _DELTA_HEADER + _CHANGE * index
+        fate = data[at]
+        for later in range(at + _CHANGE, _DELTA_HEADER + _CHANGE * self.count, _CHANGE):
+            if data[later + 1 : later + 8] == data[at + 1 : at + 8]:
+                if data[later] == PUT or data[later] == FORGET:
+                    return 0
+                if fate < data[later] and fate != FORGET:
+                    fate = data[later]
+        return fate
+
 
 def parse_delta(key, data):
     """Return the authentic Delta in `data`, every change of it checked."""

@@ -201,6 +201,18 @@ class CardPath(TestCase):
         self.assertEqual(self.show(), record.CANCELLED)
         self.assertEqual(self.trace[-1][:2], (record.ALARM, record.ALARM_CANCELLED_CARD))
 
+    def test_nothing_hides_a_cancelled_card(self):
+        self.list.entry.state = entries.SUSPENDED
+        for number in range(40):
+            uid = bytes((number % 9, 1, 2, 3))
+            self.list.known = pseudonym_of(uid)
+            self.assertEqual(self.show(uid), record.SUSPENDED)
+        self.trace.clear()
+        self.list.known = pseudonym_of(UID)
+        self.list.entry.state = entries.REVOKED
+        self.assertEqual(self.show(), record.CANCELLED)
+        self.assertEqual([entry[0] for entry in self.trace], [record.REFUSED, record.ALARM])
+
     def test_a_count_that_cannot_be_recorded_is_kept(self):
         for _ in range(3):
             self.show(b"1234")

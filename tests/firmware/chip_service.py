@@ -357,15 +357,17 @@ class Doors(TestCase):
         self.keep_house()
         self.assertTrue(0 <= self.journal.kept_from_s - (300_000_000 - 30 * 86400) < 5)
 
-    def test_a_full_list_is_one_alarm_until_a_delta_fits(self):
-        self.service.list_full()
-        self.service.list_full()
-        self.assertEqual(self.service.state()["alarms"], [record.ALARM_LIST_FULL])
+    def test_a_full_list_names_what_it_left_out_and_alarms_until_all_fits(self):
+        alarm = record.ALARM_LIST_FULL
+        self.service.list_full(b"pseudo1")
+        self.service.list_full(b"pseudo2")
         self.service.list_changed(5, 6)
+        self.assertEqual(self.service.state()["alarms"], [alarm])
+        self.service.list_changed(6, 7)
         self.assertEqual(self.service.state()["alarms"], [])
         kinds = [entry[:2] for entry in self.taken()]
-        alarm = record.ALARM_LIST_FULL
-        self.assertEqual(kinds, [(record.ALARM, alarm), (record.ALARM_ENDED, alarm), (record.LIST, 0)])
+        alarms = [(record.ALARM, alarm)] * 2
+        self.assertEqual(kinds, alarms + [(record.LIST, 0), (record.ALARM_ENDED, alarm), (record.LIST, 0)])
 
     def test_a_tombstone_that_gives_way_is_told(self):
         self.allowlist.giving_way(b"\0tomb01")

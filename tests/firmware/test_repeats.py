@@ -25,34 +25,50 @@ def test_every_refusal_is_recorded_or_counted_once(steps):
 
 
 @given(STEPS)
-def test_an_interval_has_few_records_and_the_first_of_each_always(steps):
+def test_an_interval_has_few_records_and_each_card_once(steps):
     series = Series(LIMIT)
-    now_s = began_s = 0
+    now_s = 0
+    began_s = ended_s = -LONGEST_S
     length_s = FIRST_S
-    records = folded = 0
+    recorded, folded = set(), 0
     for pause_s, reason, card in steps:
         now_s += pause_s
-        if records and now_s >= began_s + length_s:
+        if recorded and now_s >= began_s + length_s:
             assert series.over(now_s)
-            assert (series.count, records <= LIMIT) == (folded, True)
+            assert series.count == folded
+            ended_s = began_s + length_s
             length_s = min(2 * length_s, LONGEST_S) if folded else FIRST_S
             series.close()
-            records = folded = 0
+            recorded, folded = set(), 0
         else:
             assert not series.over(now_s)
-        if not records:
+        if not recorded:
+            if now_s >= ended_s + length_s:
+                length_s = FIRST_S
             began_s = now_s
-            assert not series.folds(reason, card, now_s)
-            records = 1
-        elif series.folds(reason, card, now_s):
+        expected = (reason, card) in recorded or len(recorded) == LIMIT
+        assert series.folds(reason, card, now_s) == expected
+        assert (series.reason, bytes(series.pseudonym)) == (reason, card)
+        if expected:
             folded += 1
-            assert (series.reason, bytes(series.pseudonym)) == (reason, card)
         else:
-            records += 1
+            recorded.add((reason, card))
 
 
-def test_the_same_card_again_is_folded_at_once():
+def test_cards_in_turn_are_folded_and_one_more_is_not():
     series = Series(LIMIT)
-    assert [series.folds(3, b"7 bytes", second) for second in range(3)] == [False, True, True]
-    assert not series.folds(3, b"another", 3)
-    assert not series.folds(5, b"another", 3)
+    cards = [b"expired", b"another"] * 20
+    assert [series.folds(3, card, second) for second, card in enumerate(cards)] == [False] * 2 + [True] * 38
+    assert not series.folds(5, b"expired", 41)
+    assert not series.folds(5, b"another", 42)
+
+
+def test_after_a_quiet_while_the_interval_is_short_again():
+    series = Series(LIMIT)
+    now_s = 0
+    for _ in range(20):  # a double tap every hour
+        assert [series.folds(1, b"7 bytes", now_s) for _ in range(2)] == [False, True]
+        assert not series.over(now_s + FIRST_S - 1)
+        assert series.over(now_s + FIRST_S)
+        series.close()
+        now_s += 3600

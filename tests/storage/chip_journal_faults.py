@@ -157,6 +157,28 @@ class Newest(unittest.TestCase):
                 self.assertEqual(bench.journal.head, head)
                 self.assertEqual(bench.journal.torn, 0)
 
+    def test_a_flipped_bit_in_the_newest_does_not_take_it_back(self):
+        """It may be upstream already: another record under its number would be a fork."""
+        bench = Bench(5)
+        bench.some(23)
+        while bench.journal._made < 2:
+            bench.some(1)
+        bench.append(record.GRANTED, 0, None, 2)
+        head = bench.journal.head
+        boot = bench.journal.boot
+        address = (bench.journal._top << 12) + (bench.journal._slot - 1 << 5)
+        bench.save()
+        back = []
+        for bit in range(256):
+            bench.restore()
+            bench.flip(address + (bit >> 3), 1 << (bit & 7))
+            bench.reboot()
+            if bench.journal.head != head:
+                back.append(bit)
+            self.assertEqual(bench.journal.boot, boot + 1)
+            bench.some(3)
+        self.assertTrue(len(back) <= 2, back)  # the two bits of the key generation
+
     def test_a_damaged_generation_leads_the_walk_astray_to_the_next_key_slot_only(self):
         bench = Bench(6)
         for i in range(30):  # a key for each record

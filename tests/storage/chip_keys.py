@@ -84,7 +84,7 @@ class Copies(Base):
         blob = self.file()
         self.assertEqual(blob, self.nvs.kept["keys"])
         body = b"\1\0\0\0" + DOOR_KEY + SECRET.encode()
-        self.assertEqual(blob, sha256(b"menwei keys" + body).digest()[:8] + body)
+        self.assertEqual(blob, sha256(b"menwei keys 2" + body).digest()[:8] + body)
 
     def test_each_copy_repairs_the_other(self):
         self.stored()

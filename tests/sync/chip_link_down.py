@@ -12,7 +12,9 @@ class List(TestCase):
 
     def delta(self, first, last, count=2, office=OFFICE, key=None):
         changes = [
-            upstream.pack_change(messages.PUT + index % 4, b"pseudo%d" % (index % 10), 10, 20, 3, 1, 2)
+            upstream.pack_change(
+                messages.PUT + index % 4, (b"pseudo%d" if index < 10 else b"pseud%d") % index, 10, 20, 3, 1, 2
+            )
             for index in range(count)
         ]
         return upstream.build_delta(key or self.key, office, first, last, changes)
@@ -81,19 +83,65 @@ class List(TestCase):
 
         run(work())
 
-    def test_a_full_list_takes_all_but_what_needs_room_and_keeps_its_revision(self):
+    def test_a_full_list_takes_all_but_what_needs_room_and_says_what_it_left_out(self):
         async def work():
             rig = Rig()
             rig.allowlist.full = ("put",)
             await rig.connect()
             await rig.say(b"list", self.delta(5, 6, 5))
-            self.assertEqual((await rig.state())["list"], [OFFICE.hex(), 5])
-            self.assertEqual((rig.link.failed, rig.host.changes, rig.host.full), (1, [], 1))
-            # A card that was cancelled behind one that found no room is cancelled.
-            self.assertEqual([call[0] for call in rig.allowlist.calls], ["suspend", "revoke", "forget"])
-            rig.allowlist.full = ()
-            await rig.say(b"list", self.delta(5, 6))
             self.assertEqual((await rig.state())["list"], [OFFICE.hex(), 6])
+            self.assertEqual((rig.link.failed, rig.host.changes), (2, [(5, 6)]))
+            self.assertEqual(rig.host.full, [b"pseudo0", b"pseudo4"])
+            # A card that was cancelled behind one that found no room is cancelled.
+            self.assertEqual([call[0] for call in rig.allowlist.calls], ["suspend", "revoke", "forget", "revision"])
+
+        run(work())
+
+    def test_flash_that_refuses_one_change_gets_the_others_and_the_delta_again(self):
+        async def work():
+            rig = Rig()
+
+            def put(*change):
+                raise OSError(5)
+
+            rig.allowlist.put = put
+            await rig.connect()
+            await rig.say(b"list", self.delta(5, 6, 5))
+            self.assertEqual((await rig.state())["list"], [OFFICE.hex(), 5])
+            self.assertEqual([call[0] for call in rig.allowlist.calls], ["suspend", "revoke", "forget"])
+            self.assertEqual((rig.link.failed, rig.host.changes), (1, []))
+
+        run(work())
+
+    def test_what_a_delta_cancels_is_not_live_before(self):
+        """Also when it is applied again after a power cut: only what the changes of a card come to is applied."""
+
+        async def work():
+            rig = Rig()
+            await rig.connect()
+            values = (10, 20, 3, 1, 2)
+            changes = [
+                (messages.PUT, b"pseudo0"),
+                (messages.PUT, b"pseudo1"),
+                (messages.SUSPEND, b"pseudo0"),
+                (messages.FORGET, b"pseudo1"),
+                (messages.REVOKE, b"pseudo0"),
+                (messages.REVOKE, b"pseudo2"),
+                (messages.PUT, b"pseudo2"),
+            ]
+            packed = [upstream.pack_change(operation, name, *values) for operation, name in changes]
+            await rig.say(b"list", upstream.build_delta(KEYS.purpose(b"list"), OFFICE, 5, 6, packed))
+            self.assertEqual(
+                rig.allowlist.calls,
+                [
+                    ("set", (2, b"pseudo0") + values),
+                    ("suspend", (b"pseudo0",) + values),
+                    ("forget", (b"pseudo1",)),
+                    ("revoke", (b"pseudo0",) + values),
+                    ("put", (b"pseudo2",) + values),
+                    ("revision", (OFFICE, 6)),
+                ],
+            )
 
         run(work())
 

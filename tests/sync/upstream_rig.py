@@ -88,6 +88,9 @@ class Allowlist:
     def put(self, *change):
         self._take("put", change)
 
+    def set(self, *change):
+        self._take("set", change)
+
     def suspend(self, *change):
         self._take("suspend", change)
 
@@ -115,7 +118,7 @@ class Host:
         self.commands = []
         self.refusals = []
         self.changes = []
-        self.full = 0
+        self.full = []
         self.answer = 0
 
     def state(self):
@@ -131,8 +134,8 @@ class Host:
     def list_changed(self, first, last):
         self.changes.append((first, last))
 
-    def list_full(self):
-        self.full += 1
+    def list_full(self, pseudonym):
+        self.full.append(pseudonym)
 
     def may_connect(self):
         return self.allowed

@@ -117,6 +117,7 @@ class _Header:
     kind: int
     logical: int
     generation: int
+    sound: bool  # or with a bit put right
 
 
 class _Reader:
@@ -127,8 +128,10 @@ class _Reader:
 
     def read(self) -> Cards:
         cards = self._cards
-        tables: dict[int, list[tuple[int, int]]] = defaultdict(list)  # by logical sector: (generation, number)
-        revisions: list[tuple[int, int]] = []
+        tables: dict[int, list[tuple[bool, int, int]]] = defaultdict(
+            list
+        )  # by logical sector: (sound, generation, number)
+        revisions: list[tuple[int, bool, int]] = []
         damaged: list[tuple[int, bytes]] = []
         for number, data in sectors(self._region):
             erases = clean_count(data)
@@ -138,9 +141,9 @@ class _Reader:
             if header and erases is None:
                 self._note("damaged header", "its clean marker is wrong, but it counts", sector=number)
             if header and header.kind == 0x52:
-                revisions.append((header.generation, number))
+                revisions.append((header.generation, header.sound, number))
             elif header and not happened(data[22], 0):
-                tables[header.logical].append((header.generation, number))
+                tables[header.logical].append((header.sound, header.generation, number))
             elif erases is not None and blank(data[8:]):
                 cards.erased += 1
             else:
@@ -150,7 +153,7 @@ class _Reader:
         for logical, found in sorted(tables.items()):
             self._pick(logical, sorted(found))
         self._judge_damaged(damaged, missing=self._logicals - len(tables))
-        self._revision(sorted(revisions))
+        self._revision([number for *_, number in sorted(revisions)])
         cards.findings += worn("cards", cards.erases)
         return cards
 
@@ -182,12 +185,12 @@ class _Reader:
             self._note(
                 "damaged header", "one bit is flipped; it counts, and the door rewrites the sector", sector=number
             )
-        return _Header(right[0], logical, little(right[4:8]))
+        return _Header(right[0], logical, little(right[4:8]), right == head)
 
-    def _pick(self, logical: int, found: list[tuple[int, int]]) -> None:
-        """Of several sectors for one logical sector the highest generation counts."""
-        generation, number = found[-1]
-        for other, sector in found[:-1]:
+    def _pick(self, logical: int, found: list[tuple[bool, int, int]]) -> None:
+        """Of several sectors for one logical sector the highest generation with a sound header counts."""
+        _, generation, number = found[-1]
+        for _, other, sector in found[:-1]:
             self._cards.waiting += 1
             if other == generation:
                 self._note(
@@ -278,12 +281,12 @@ class _Reader:
 
     # Revisions
 
-    def _revision(self, found: list[tuple[int, int]]) -> None:
+    def _revision(self, found: list[int]) -> None:
         """The last revision, and the last slot if it is one of progress, of the newest sector that has one."""
         cards = self._cards
         cards.waiting += max(0, len(found) - 2)
         newest = revision = None
-        for place, (_, number) in enumerate(reversed(found)):
+        for place, number in enumerate(reversed(found)):
             data = self._region[number * SECTOR : (number + 1) * SECTOR]
             slots = [data[at : at + SLOT] for at in range(2 * SLOT, SECTOR, SLOT)]
             written = [slot for slot in slots if not blank(slot)]
@@ -298,7 +301,7 @@ class _Reader:
         if revision:
             cards.office_epoch, cards.revision = little(revision[:4]), little(revision[4:8])
         elif found:
-            self._note("no revision", "no revision slot is whole; the office sends the whole list", sector=found[-1][1])
+            self._note("no revision", "no revision slot is whole; the office sends the whole list", sector=found[-1])
 
 
 def _revision_kind(slot: bytes) -> int | None:
