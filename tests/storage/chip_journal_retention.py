@@ -84,6 +84,28 @@ class Retention(unittest.TestCase):
         self.days(bench, 80, 20)
         self.assertEqual(self.oldest_s(bench), 0)
 
+    def test_a_worn_oldest_sector_is_left_behind(self):
+        bench = Bench(8)
+        self.days(bench, 20, 20)
+        sector = bench.journal._tail
+        tried = []
+        erase = bench.journal._flash.erase
+
+        def worn(number):
+            if number == sector:
+                tried.append(number)
+                raise OSError(5)
+            erase(number)
+
+        bench.journal._flash.erase = worn
+        self.now_s += 100 * DAY_S
+        for _ in range(600):
+            bench.journal.idle(self.now_s - 30 * DAY_S)
+        self.assertTrue(len(tried) <= 2, len(tried))
+        self.assertTrue(bench.journal.oldest() > 1)
+        self.days(bench, 3, 20)
+        bench.check()
+
     def test_a_door_that_fell_silent_keeps_its_last_records(self):
         bench = Bench(6)
         self.days(bench, 3, 50)
