@@ -318,7 +318,7 @@ class Commands(TestCase):
             rig = Rig()
             nonce = (await rig.connect())["nonce"]
             rig.stream.say(publish(PREFIX.replace(b"gate", b"hall") + b"cmd", self.command(nonce, 1)))
-            rig.stream.say(publish(PREFIX + b"cmd", b"\x01" * 5000))
+            rig.stream.say(publish(PREFIX + b"cmd", b"\x01" * 2000))
             await settle()
             await asyncio.sleep_ms(20)
             self.assertEqual(rig.host.commands, [])
