@@ -84,6 +84,7 @@ class Allowlist:
         self._visits = []  # sectors to survey, because entries went past a full page
         self._job = None  # a generator of storage/cardcare.py
         self._now_min = None
+        self._changed = False  # since the last idle work
         self._turn = 0  # spares are taken in turn
         self.giving_way = None  # called with the pseudonym of a tombstone that is about to go; False keeps it
         self.errors = 0  # operations that the flash refused, since start
@@ -233,6 +234,7 @@ class Allowlist:
     def _apply(self, wanted, pseudonym, values, exact=False):
         from storage import cardchange
 
+        self._changed = True
         if self.reconciling and self.reconciling[2]:
             from storage import cardrevision
 
@@ -287,7 +289,9 @@ class Allowlist:
             from storage import cardcare
 
             return cardcare.work(self)
-        ondemand.drop(_ON_DEMAND)
+        if not self._changed:
+            ondemand.drop(_ON_DEMAND)
+        self._changed = False  # in the middle of a delta they are needed again at once
         return False
 
     def _stop(self):

@@ -115,6 +115,13 @@ def mount(journal):
         if sector == top:
             break
         sector = journal._after(sector, journal._ring(sector))[0]
+    mended = False
+    if good == 1 and journal._live and journal._live[-1] == top << 12 | 32 and _mend_key(journal, turn, None):
+        # Nothing but a key stands there yet, with a flipped bit.
+        mended = True
+        good = 2
+        turn = journal._generation
+        suspect = None
     if good == 1:
         # Its first program was cut short.
         if top == tail:
@@ -142,6 +149,7 @@ def mount(journal):
         else:
             journal._slot = end  # it was being retired
     _settle(journal, turn, good, suspect)
+    journal._key_due |= mended
     journal.boot = journal.boot + 1 & 0xFFFF
     sector = journal._ahead = journal._top
     while len(journal._ready) < _AHEAD:
@@ -332,15 +340,21 @@ def _mend_key(journal, turn, suspect):
         address = journal._live[-1]
         offset = journal._load(address >> 12, address >> 5 & 127)
         slot = bytearray(journal._page[offset : offset + 32])
+        older = journal._mac, journal._generation
         for bit in range(256):
             slot[bit >> 3] ^= 1 << (bit & 7)
             if record.key_alive(slot, 0) and record.key_sound(slot, 0):
                 journal._mac = Hmac(slot[14:30])
                 journal._generation = get30(slot, 1)
-                if not suspect or _is_genuine(journal, turn, suspect):
+                if not suspect:
+                    # No record was made with it.
+                    journal.chain[:] = slot[5:12]
+                    journal._made = 0
+                    return True
+                if _is_genuine(journal, turn, suspect):
                     return True
             slot[bit >> 3] ^= 1 << (bit & 7)
-        journal._mac = None
+        journal._mac, journal._generation = older
     return False
 
 

@@ -228,11 +228,13 @@ class Upkeep(Ring):
     def _latest_in(self, sector, first):
         """The latest second at which the first or the last record of a sector can have been made.
 
-        A record stamped with the floor of the clock does not tell, and a sector of nothing else counts as new.
+        A record stamped with the floor of the clock does not tell: it counts as new.
         """
         for slot in range(1, _SLOTS) if first else range(_SLOTS - 1, 0, -1):
             offset = self._load(sector, slot)
             page = self._page
-            if record.code(page[offset]) in (record.SINGLE, record.LONG) and page[offset + record.TIME + 3] >> 6:
+            if record.code(page[offset]) in (record.SINGLE, record.LONG):
+                if page[offset + record.TIME + 3] >> 6 == record.FLOOR:
+                    break
                 return get30(page, offset + record.TIME) + (1 << page[offset + record.UNCERTAINTY] % 31)
         return _ENDLESS_S

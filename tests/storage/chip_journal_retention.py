@@ -84,6 +84,40 @@ class Retention(unittest.TestCase):
         self.days(bench, 80, 20)
         self.assertEqual(self.oldest_s(bench), 0)
 
+    def test_records_of_today_behind_old_ones_stay(self):
+        """After a power cut the clock stands at its floor, for all the door knows ages ago."""
+        bench = Bench(40)
+        self.days(bench, 1, 20)
+        self.trust = record.FLOOR
+        self.days(bench, 1, 110)
+        self.trust = record.SYNCHRONISED
+        self.now_s += 100 * DAY_S
+        self.days(bench, 1, 20)
+        self.assertEqual(self.oldest_s(bench), 0)
+
+    def test_a_flipped_bit_in_the_key_of_a_sector_that_was_only_opened(self):
+        bench = Bench(6)
+        self.days(bench, 2, 5)
+        while bench.journal._tail == bench.journal._top:
+            self.now_s += 40 * DAY_S
+            self.idle(bench, 30)
+        self.idle(bench, 30)
+        self.assertEqual(bench.journal._slot, 2)
+        top = bench.journal._top
+        bench.save()
+        truth, upstream = bench.truth, bench.upstream
+        for bit in range(256):
+            bench.restore()
+            bench.truth = take_over(Truth(), truth)
+            bench.upstream = take_over(Upstream(KEY), upstream)
+            bench.flip((top << 12 | 32) + (bit >> 3), 1 << (bit & 7))
+            for _ in range(2):
+                bench.reboot()
+                self.assertFalse(bench.journal.key_lost)
+                self.days(bench, 1, 2)
+            bench.reboot()
+            bench.check()
+
     def test_a_worn_oldest_sector_is_left_behind(self):
         bench = Bench(8)
         self.days(bench, 20, 20)
