@@ -22,6 +22,7 @@ _ONCE = (
     "storage.cardrevision",
     "storage.cardsector",
     "storage.keys",
+    "storage.mending",
     "storage.recovery",
     "storage.settings",
 )

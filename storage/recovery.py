@@ -12,7 +12,8 @@ import os
 from micropython import const
 
 from storage import record
-from storage.mac import Hmac, same
+from storage.mac import Hmac
+from storage.mending import HEADER, HEADER_END, is_genuine, mac_of, mend_header, mend_key, mend_record, try_put
 from storage.record import get30
 
 _SLOTS = const(128)
@@ -22,9 +23,6 @@ _EIO = const(5)
 
 _FIRST = const(18)  # fields of a sector header
 _ACKED = const(26)
-
-_HEADER = const(8)  # where the header begins behind the clean mark, and where it ends
-_HEADER_END = const(26)
 
 _DAMAGED = "journal is damaged, no header can be read: read the flash out, then commission the door"
 _NOT_FORMATTED = "journal is not formatted: commission the door"
@@ -116,7 +114,7 @@ def mount(journal):
             break
         sector = journal._after(sector, journal._ring(sector))[0]
     mended = False
-    if good == 1 and journal._live and journal._live[-1] == top << 12 | 32 and _mend_key(journal, turn, None):
+    if good == 1 and journal._live and journal._live[-1] == top << 12 | 32 and mend_key(journal, turn, None):
         # Nothing but a key stands there yet, with a flipped bit.
         mended = True
         good = 2
@@ -127,7 +125,7 @@ def mount(journal):
         if top == tail:
             raise OSError(_ENOENT, _NOT_FORMATTED)
         journal._top = _before(journal, top)
-        _try_put(journal, top << 12, 64)
+        try_put(journal, top << 12, 64)
         journal._slot = good = end
         suspect = None
     # Take the next sector in if it goes on from here and only its header is damaged.
@@ -140,8 +138,8 @@ def mount(journal):
         found = _replay(journal, sector, turn)
         if found[1] > 1:
             turn, good, suspect = found
-            _try_put(journal, sector << 12 | _HEADER, 24, journal._work)
-            journal._mended[sector] = bytes(journal._work[: _HEADER_END - _HEADER])
+            try_put(journal, sector << 12 | HEADER, 24, journal._work)
+            journal._mended[sector] = bytes(journal._work[: HEADER_END - HEADER])
             journal._top = sector
             journal._ring_number += 1
             if waiting < 0:
@@ -161,23 +159,13 @@ def mount(journal):
     _find_cursor(journal, waiting)
 
 
-def _try_put(journal, address, length, data=bytes(64)):
-    """Program the first bytes of data; a worn sector does not stop the start."""
-    try:
-        journal._put(address, data[:length])
-        return True
-    except OSError:
-        journal.failures += 1
-        return False
-
-
 def _survey(journal):
     """Read all headers; newest, oldest, first not wholly acknowledged sector (-1: none), newest ring number."""
     top = lowest = after = waiting = ring_top = ring_waiting = -1
     for sector in range(journal._sectors):
         ring = journal._ring(sector)
         if ring < 0:
-            ring = _mend(journal, sector)
+            ring = mend_header(journal, sector)
         if ring < 0:
             continue
         if lowest < 0:
@@ -194,30 +182,11 @@ def _survey(journal):
     return top, lowest if after < 0 else after, waiting, ring_top
 
 
-def _mend(journal, sector):
-    """Ring number if one flipped bit makes the header that was read last none of ours, else -1.
-
-    A header stands for up to 126 records, and for the whole journal if it is the only one.
-    """
-    header = journal._header
-    found = header[_HEADER:_HEADER_END]
-    if found == b"\xff" * len(found) or found == bytes(len(found)):
-        return -1  # erased, or retired
-    for bit in range(8 * _HEADER, 8 * _HEADER_END):
-        header[bit >> 3] ^= 1 << (bit & 7)
-        if journal._sound(header):
-            journal._mended[sector] = found = bytes(header[_HEADER:_HEADER_END])
-            _try_put(journal, sector << 12 | _HEADER, len(found), found)  # a bit that came up goes down again
-            return get30(header, 14)
-        header[bit >> 3] ^= 1 << (bit & 7)
-    return -1
-
-
 def _why_none(journal):
     """Arguments of the error when no sector is in use: what lies there must not be erased unless it is nothing."""
     for sector in range(journal._sectors):
         journal._load(sector, 0)
-        found = bytes(journal._page[_HEADER:_HEADER_END])
+        found = bytes(journal._page[HEADER:HEADER_END])
         if found != b"\xff" * len(found) and found != bytes(len(found)):
             return _EIO, _DAMAGED
     return _ENOENT, _NOT_FORMATTED
@@ -302,7 +271,7 @@ def _replay(journal, sector, turn):
 
 def _settle(journal, turn, good, suspect):
     """Judge the last record, zero what was cut short behind it, bring the key up to its generation."""
-    if suspect and not _is_genuine(journal, turn, suspect) and not _mend_record(journal, turn, suspect):
+    if suspect and not is_genuine(journal, turn, suspect) and not mend_record(journal, turn, suspect):
         good, chain, turn, journal.boot, journal.last_time_s, journal._latest_s = suspect
         journal.chain[:] = chain
         journal.head -= 1
@@ -313,105 +282,15 @@ def _settle(journal, turn, good, suspect):
             journal.torn += 1
             if journal._live and journal._live[-1] == journal._top << 12 | slot << 5:
                 journal._live.pop()
-            if not _try_put(journal, journal._top << 12 | slot << 5, 32):
+            if not try_put(journal, journal._top << 12 | slot << 5, 32):
                 journal._slot = _SLOTS  # nothing can be programmed here any more
-    mended = journal._mac is None and _mend_key(journal, turn, suspect)
-    mac = _mac_of(journal, turn)
+    mended = journal._mac is None and mend_key(journal, turn, suspect)
+    mac = mac_of(journal, turn)
     journal.key_lost = mac is None
     # Without its key, or if the slot of this key is damaged, the next append writes a new one.
     journal._key_due = journal.key_lost or mended or journal._generation != turn
     journal._mac = mac or Hmac(os.urandom(16))
     journal._generation = turn
-
-
-def _mac_of(journal, generation):
-    """HMAC with the key of this generation, from the newest one found; None if there is no way to it."""
-    mac = journal._mac
-    if mac is None or generation < journal._generation:
-        return None
-    for _ in range(generation - journal._generation):
-        mac = Hmac(record.next_key(mac.key))
-    return mac
-
-
-def _mend_key(journal, turn, suspect):
-    """Find the key again if one flipped bit spoilt the newest slot: one with right checks that fits the last record."""
-    if journal._live:
-        address = journal._live[-1]
-        offset = journal._load(address >> 12, address >> 5 & 127)
-        slot = bytearray(journal._page[offset : offset + 32])
-        older = journal._mac, journal._generation
-        for bit in range(256):
-            slot[bit >> 3] ^= 1 << (bit & 7)
-            if record.key_alive(slot, 0) and record.key_sound(slot, 0):
-                journal._mac = Hmac(slot[14:30])
-                journal._generation = get30(slot, 1)
-                if not suspect:
-                    # No record was made with it.
-                    journal.chain[:] = slot[5:12]
-                    journal._made = 0
-                    return True
-                if _is_genuine(journal, turn, suspect):
-                    return True
-            slot[bit >> 3] ^= 1 << (bit & 7)
-        journal._mac, journal._generation = older
-    return False
-
-
-def _is_genuine(journal, turn, suspect):
-    """Whether the last record's MAC is right; a flipped bit in the MAC of the one before does not make it wrong."""
-    slot, before = suspect[:2]
-    if journal._mac is None:
-        return True  # nobody can tell here; upstream will
-    mac = _mac_of(journal, turn)
-    if mac is None:
-        return False
-    content = b""
-    tag = b""
-    page = journal._page
-    while True:
-        offset = journal._load(journal._top, slot)
-        content += page[offset : offset + record.MAC]
-        tag += page[offset + record.MAC : offset + 32]
-        if record.code(page[offset]) != record.LONG:
-            break
-        slot += 1
-    chain = bytearray(before)
-    for bit in range(57):
-        mac.update(chain)
-        mac.update(content)
-        if same(tag, mac.digest(), 0):
-            return True
-        chain[:] = before
-        if bit < 56:
-            chain[bit >> 3] ^= 1 << (bit & 7)
-    return False
-
-
-def _mend_record(journal, turn, suspect):
-    """Keep the last record if one wrong bit spoils its MAC; a program that lacks one bit is brought to its end.
-
-    A bit that fell stays: upstream proves it by turning it back.
-    """
-    slot, before = suspect[:2]
-    mac = _mac_of(journal, turn)
-    offset = journal._load(journal._top, slot)
-    found = bytearray(journal._page[offset : offset + 32])
-    if mac is None or record.code(found[0]) != record.SINGLE:
-        return False
-    view = memoryview(found)
-    for bit in range(256):
-        found[bit >> 3] ^= 1 << (bit & 7)
-        mac.update(before)
-        mac.update(view[: record.MAC])
-        if same(found[record.MAC :], mac.digest(), 0):
-            _try_put(journal, journal._top << 12 | slot << 5, 32, found)
-            offset = journal._load(journal._top, slot)
-            journal.chain[:] = journal._page[offset + record.MAC : offset + 32]
-            journal.boot = found[record.BOOT_NUMBER] | found[record.BOOT_NUMBER + 1] << 8
-            return True
-        found[bit >> 3] ^= 1 << (bit & 7)
-    return False
 
 
 def _find_cursor(journal, waiting):
