@@ -126,6 +126,37 @@ class PowerCuts(unittest.TestCase):
                 for detail in range(3):
                     last = bench.journal.append(record.GRANTED, 0, None, detail)
 
+    def test_a_half_erased_sector_is_none_in_use(self):
+        """Its header may be the last to go: what is left behind it must not be sent."""
+        for seed in range(10):
+            bench = Bench(5)
+            # Nobody takes the records, until the oldest sector is given up.
+            while bench.journal._given < 0:
+                bench.journal.append(record.GRANTED)
+                bench.journal.idle()
+            sector = bench.journal._given
+
+            def erase(number):
+                raise PowerCut()
+
+            bench.nor.erase = erase
+            try:
+                bench.idle()
+                self.fail("no erase")
+            except PowerCut:
+                pass
+            random.seed(seed)
+            byte = bytearray(1)
+            for _ in range(50):
+                address = (sector << 12) + 128 + random.getrandbits(11)
+                bench.nor.read(address, byte)
+                bench.flip(address, ~byte[0] & random.getrandbits(8))  # ones only
+            bench.reboot()
+            bench.send()
+            ((first, last),) = bench.upstream.gaps
+            self.assertEqual((first, last + 1), (1, bench.journal.oldest()))
+            self.assertEqual(bench.upstream.last(), bench.journal.head)
+
     def test_a_format_that_was_cut_short_is_no_journal(self):
         """Commissioning starts again; a journal with a key that nobody knows would stay for good."""
         for seed in range(60):

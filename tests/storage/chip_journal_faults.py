@@ -208,6 +208,23 @@ class Keys(unittest.TestCase):
                 bench.check()
                 self.assertEqual(len(bench.journal._live), 1)
 
+    def test_the_old_key_stays_while_the_new_one_cannot_be_read(self):
+        bench = Bench(6)
+        bench.idle()
+        bench.some(31)
+        while len(bench.journal._live) < 2:
+            bench.some(1)
+        bench.flip(bench.journal._live[1] + 14, 0x0F)  # more than can be mended
+        for _ in range(3):
+            bench.reboot()
+            self.assertFalse(bench.journal.key_lost)
+            bench.idle()
+        bench.some(3)
+        bench.idle()
+        self.assertEqual(len(bench.journal._live), 1)
+        bench.reboot()
+        bench.check()
+
     def test_a_wipe_that_power_cut_short_is_finished(self):
         for how in ("prefix", "random"):
             for seed in range(40):
