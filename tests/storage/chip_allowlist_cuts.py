@@ -123,6 +123,11 @@ class TestPowerCuts(Case):
                 if self.changes(change):
                     self.cut_everywhere(change, seeds=8)
 
+    def test_revoke_an_unknown_card(self):
+        """A program that ends just before the state would leave it live, if the state were not there first."""
+        self.world.both(("put", pseudonym()) + values(0))
+        self.cut_everywhere(("revoke", pseudonym()) + values(0), hows=("prefix",), seeds=150)
+
     def changes(self, change):
         programs = self.world.chip.programs
         self.world.snapshot()
