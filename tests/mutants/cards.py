@@ -12,7 +12,7 @@ _LIMIT = (chip("allowlist", "TestWorkload.test_at_the_limit"),)
 _GRANT = (chip("allowlist_cuts", "TestPowerCuts.test_grant"), cuts("cards"))
 _RENEW = (chip("allowlist_cuts", "TestPowerCuts.test_renew"), cuts("cards"))
 _REVOKE = (chip("allowlist_cuts", "TestPowerCuts.test_revoke_an_unknown_card"),)
-_REWRITE = (chip("allowlist_cuts", "TestPowerCuts.test_rewrite_while_idle"), cuts("cards"))
+_BEGUN = (chip("allowlist_cuts", "TestPowerCuts.test_a_spare_in_which_a_rewrite_was_begun"),)
 _SUPERSEDED = (chip("allowlist_faults", "TestFlippedBits.test_a_superseded_sector_never_comes_back"),)
 _TOMBSTONES = (chip("allowlist_tombstones"),)
 _PAGES = (chip("allowlist_pages", "Pages.test_pages_come_in_order_and_survive_a_restart"),)
@@ -283,14 +283,14 @@ MUTANTS = [
         "if _blank(cards, sector) if wanted == MARKED else erase(cards, sector):",
         "if True if wanted == MARKED else erase(cards, sector):",
         "a spare sector in which a rewrite was begun is used again",
-        _REWRITE,
+        _BEGUN,
     ),
     (
         "storage/cardsector.py",
         "pages |= (triples >> 3 * page & 7 != 7) << page",
         "pages |= (triples >> 3 * page & 7 == 0) << page",
         "one flipped or torn bit hides all that lies behind a full page",
-        (chip("allowlist_cuts", "TestPowerCuts.test_overflowing_page"), cuts("cards")),
+        (chip("allowlist_faults", "TestFlippedBits.test_what_lies_behind_full_pages_is_found"),),
     ),
     (
         "storage/cardsector.py",

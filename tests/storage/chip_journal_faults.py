@@ -54,6 +54,30 @@ class Failures(unittest.TestCase):
         bench.some(10)
         bench.check()
 
+    def test_a_record_whose_append_failed_never_comes_back(self):
+        """The flash says no although it took the record; whoever asked was told that it is not there."""
+        bench = Bench(8)
+        bench.some(10)
+        bench.idle()
+        head = bench.journal.head
+        flash = bench.journal._flash
+        program = flash.program
+
+        def late(address, buf):
+            program(address, buf)
+            if max(buf):
+                raise OSError(5)
+
+        flash.program = late
+        with self.assertRaises(OSError):
+            bench.journal.append(record.GRANTED)
+        flash.program = program
+        bench.reboot()
+        self.assertEqual(bench.journal.head, head)
+        bench.some(3)
+        bench.reboot()
+        bench.check()
+
     def test_worn_sectors_are_left_out(self):
         bench = Bench(8)
         bench.nor.bad_sector(2)
