@@ -200,13 +200,6 @@ MUTANTS = [
     ),
     (
         "storage/upkeep.py",
-        "or self._live[-1] >> 12 != self._top",
-        "or False",
-        "the only key goes with an old sector",
-        (*_retention("a_door_that_is_hardly_used"), *_retention("power_goes_at_every_operation")),
-    ),
-    (
-        "storage/upkeep.py",
         "if after == self._top and self.head - first < _LEAST_LEFT:",
         "if False:",
         "clock and boot number have nothing to go on from",

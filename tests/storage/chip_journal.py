@@ -172,8 +172,9 @@ class Functions(unittest.TestCase):
         for i in range(50):
             bench.some(13, 13 * i)
             bench.send()
-            bench.idle()
             exact = bench.journal.acked
+            bench.some(i % 30, i)
+            bench.idle()
             bench.reboot()
             self.assertTrue(exact - 64 < bench.journal.acked <= exact)
         bench.check()

@@ -91,6 +91,7 @@ class Retention(unittest.TestCase):
         for _ in range(20):
             self.now_s += 30 * DAY_S
             bench.time.now_ms += 1_000_000
+            bench.send()  # what the saved cursor does not tell
             self.idle(bench, 30)
             bench.reboot()
             boot += 1
