@@ -1,19 +1,19 @@
-"""How the lists name tests.
+"""How the lists name tests: what pytest is given, files and tests of them separated by blanks.
 
-chip("entry")                               # a whole chip file of tests/storage
-chip("journal", "Functions.test_a", "Functions.test_b")   # tests of it
-cuts("cards"), FLIPS                        # slow ones
+    chip("entry")                               # a whole chip file of tests/storage
+    chip("journal", "Functions.test_small_buffers")
+    cuts("cards")                               # slow: only where nothing quicker catches
+
+A chip test that is asked for alone runs alone.
 """
-
-FLIPS = "tests/storage/test_flipped_bits.py"
 
 
 def chip(file, *tests):
-    """What pytest is given for a chip file, or for tests of it."""
+    """Name a chip file, or tests of it."""
     path = f"tests/storage/chip_{file}.py"
     return " ".join(f"{path}::{test}" for test in tests) or path
 
 
 def cuts(store):
-    """What pytest is given for the power cuts of one store."""
+    """Name the power cuts of one store."""
     return f"tests/storage/test_power_cuts.py -k {store}"

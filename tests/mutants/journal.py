@@ -1,6 +1,6 @@
 """Lines of storage/ that must not be otherwise, journal and below; `python -m tests.mutants` tells the form."""
 
-from tests.mutants._tests import FLIPS, chip, cuts
+from tests.mutants._tests import chip, cuts
 
 
 def _works(*tests):
@@ -246,7 +246,7 @@ MUTANTS = [
         'return self._flash.clean_count(page) >= 0 and page[8:_FIRST_PROGRAM] == b"\\xff" * (_FIRST_PROGRAM - 8)',
         "return self._flash.clean_count(page) >= 0",
         "a sector in which a program was begun is used as an erased one",
-        (chip("journal_cuts", "PowerCuts.test_around_a_new_sector"), _CUTS),
+        (chip("journal_cuts", "PowerCuts.test_a_sector_in_which_a_program_was_begun_is_erased_first"),),
     ),
     ("storage/ring.py", "self._walk_seq += 1", "self._walk_seq += 2", "numbers of a walk are wrong", _ROUND),
     # --- recovery ---
@@ -340,6 +340,6 @@ MUTANTS = [
         'while groups < 8 and bits & 7 in b"\\0\\1\\2\\4":  # majority of three',
         "while groups < 8 and bits & 7 != 7:",
         "one flipped bit acknowledges 16 records",
-        (f"{FLIPS} -k cursor",),
+        _headers("that_tells_what_is_acknowledged"),
     ),
 ]
