@@ -203,7 +203,7 @@ MUTANTS = [
         "if after == self._top and self.head - first < _LEAST_LEFT:",
         "if False:",
         "clock and boot number have nothing to go on from",
-        _retention("a_door_that_fell_silent_keeps_its_last_records"),
+        _retention("a_record_a_month_leaves_more_than_the_last_one"),
     ),
     # --- ring ---
     (
@@ -290,8 +290,8 @@ MUTANTS = [
         "storage/recovery.py",
         "journal._key_due = journal.key_lost or mended or journal._generation != turn",
         "journal._key_due = False",
-        "records are sealed with a key of which no slot tells",
-        _KEY_BIT,
+        "records are sealed with a key of which no slot tells, or a damaged one",
+        (chip("journal_faults", "Keys.test_the_slot_of_a_key_that_was_mended_is_replaced"),),
     ),
     (
         "storage/recovery.py",
