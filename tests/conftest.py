@@ -26,7 +26,7 @@ def pytest_pycollect_makemodule(module_path, parent):
 
 
 class ChipFile(pytest.File):
-    """One test file; run as a whole when its first test is asked for."""
+    """One test file; all of its tests that were asked for run together, in one interpreter."""
 
     def collect(self):
         """Find the test methods without importing the file, so that one which never ran is noticed."""
@@ -43,11 +43,12 @@ class ChipFile(pytest.File):
     def results(self, folder):
         """Run the file once; return a dict of test name to (verdict, text printed before it)."""
         if not hasattr(self, "_results"):
+            chosen = [item.name for item in self.session.items if item.parent is self]
             # The folder of the file comes last: no test module may shadow a product module.
             environment = micropython_environment(MENWEI_TMP=str(folder))
             environment["MICROPYPATH"] += f":{self.path.parent}"
             process = subprocess.run(
-                [MICROPYTHON, "-X", HEAP, ROOT / "tests" / "run_chip.py", self.path.stem],
+                [MICROPYTHON, "-X", HEAP, ROOT / "tests" / "run_chip.py", self.path.stem, *chosen],
                 env=environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,

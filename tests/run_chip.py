@@ -1,6 +1,6 @@
 """Run the unittest classes of one module on the unix port and print one line per test.
 
-    micropython -X heapsize=96wK run_chip.py MODULE
+    micropython -X heapsize=96wK run_chip.py MODULE [Class.test…]
 
 micropython-unittest exits 0 after failures and when nothing ran, so the verdict is in the printed lines, which
 `conftest.py` counts: `@ok Class.test`, `@skip Class.test reason`, `@fail Class.test` with the traceback before it.
@@ -11,8 +11,8 @@ import sys
 from unittest import SkipTest, TestCase
 
 
-def run(module):
-    """Run every `test*` method of every TestCase in `module`."""
+def run(module, chosen):
+    """Run every `test*` method of every TestCase in `module`, or those that are chosen."""
     for class_name in dir(module):
         case = getattr(module, class_name)
         if not (isinstance(case, type) and issubclass(case, TestCase) and case is not TestCase):
@@ -21,6 +21,8 @@ def run(module):
             if not name.startswith("test"):
                 continue
             label = class_name + "." + name
+            if chosen and label not in chosen:
+                continue
             gc.collect()
             test = case()
             try:
@@ -41,4 +43,4 @@ def run(module):
 
 # The interpreter puts this script's folder first: there tests/drivers would hide drivers.
 sys.path.pop(0)
-run(__import__(sys.argv[1]))
+run(__import__(sys.argv[1]), sys.argv[2:])

@@ -3,9 +3,9 @@
     python -m tests.mutants [PART OF A FILE OR LINE…]
 
 A list is a module of this folder with MUTANTS, tuples of (file, line, replacement, why it matters, tests): `line`
-stands exactly once in the file, indentation aside; `tests` are what pytest is given, the quickest first. Each of the
-two workers has its own copy of the tree, so nothing here is touched. A test must first pass on the tree as it is; a
-mutant under which it takes several times as long hangs, and counts as caught.
+stands exactly once in the file, indentation aside; `tests` are what pytest is given (_tests.py), the quickest first.
+Each of the two workers has its own copy of the tree, so nothing here is touched. A test must first pass on the tree as
+it is; a mutant under which it takes several times as long hangs, and counts as caught.
 """
 
 import importlib

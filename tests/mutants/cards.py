@@ -1,12 +1,27 @@
 """Lines of storage/ that must not be otherwise, allowlist; `python -m tests.mutants` tells the form."""
 
-_HERE = "tests/storage"
-_ENTRY = (f"{_HERE}/chip_entry.py", f"{_HERE}/test_entry.py")
-_CUTS = f"{_HERE}/test_power_cuts.py -k cards"
-_FAULTS = f"{_HERE}/chip_allowlist_faults.py"
-_FLIPS = f"{_HERE}/test_flipped_bits.py -k allowlist"
-_CARDS = (_CUTS, _FAULTS, f"{_HERE}/chip_allowlist.py")
-_TOMBSTONES = (f"{_HERE}/chip_allowlist_tombstones.py",)
+from tests.mutants._tests import chip, cuts
+
+_ENTRY = (chip("entry"), "tests/storage/test_entry.py")
+_STATES = (chip("allowlist", "TestLookup.test_states_and_back"),)
+_USES = (chip("allowlist", "TestLookup.test_uses_run_out"),)
+_DIGEST = (chip("allowlist", "TestWorkload.test_digest_is_kept_without_reading_again"),)
+_MIDDLE = (chip("allowlist", "TestWorkload.test_change_in_the_middle_of_a_rewrite"),)
+_FULL = (chip("allowlist", "TestWorkload.test_full_list_refuses_and_stays"),)
+_LIMIT = (chip("allowlist", "TestWorkload.test_at_the_limit"),)
+_GRANT = (chip("allowlist_cuts", "TestPowerCuts.test_grant"), cuts("cards"))
+_RENEW = (chip("allowlist_cuts", "TestPowerCuts.test_renew"), cuts("cards"))
+_REVOKE = (chip("allowlist_cuts", "TestPowerCuts.test_revoke_an_unknown_card"),)
+_BEGUN = (chip("allowlist_cuts", "TestPowerCuts.test_a_spare_in_which_a_rewrite_was_begun"),)
+_SUPERSEDED = (chip("allowlist_faults", "TestFlippedBits.test_a_superseded_sector_never_comes_back"),)
+_TOMBSTONES = (chip("allowlist_tombstones"),)
+_PAGES = (chip("allowlist_pages", "Pages.test_pages_come_in_order_and_survive_a_restart"),)
+_OFFICE = (chip("allowlist_pages", "Pages.test_the_list_becomes_the_offices"),)
+
+
+def _revision(test):
+    return (chip("allowlist_faults", f"TestRevision.test_{test}"),)
+
 
 MUTANTS = [
     # --- entry: what a bit may decide ---
@@ -45,125 +60,129 @@ MUTANTS = [
         "a rewrite carries over bits of a counter that disagree",
         _ENTRY,
     ),
-    # --- allowlist: the order of programs ---
+    # --- allowlist: the card path ---
     (
         "storage/allowlist.py",
-        "self._mark(at, entry)",
+        "self._cached = -1  # what lies in flash now decides, not what was read before",
         "",
-        "an unknown card that is revoked stands there live when the program is torn",
-        _CARDS,
+        "a lookup answers from memory",
+        (chip("allowlist", "TestLookup.test_lookup_reads_one_page_and_allocates_nothing"),),
     ),
+    ("storage/allowlist.py", "and state(buf, off) != DEAD", "and True", "a superseded entry counts", _STATES),
+    ("storage/allowlist.py", "and valid(buf, off)", "and buf[off + 13] & 3", "a torn entry counts", _GRANT),
     (
         "storage/allowlist.py",
-        "for at in reversed(copies):",
-        "for at in copies:",
-        "the copy that counts goes first: for a moment an older one counts",
-        _CARDS,
-    ),
-    (
-        "storage/allowlist.py",
-        "entries.append(card)",
-        "entries.insert(0, card)",
-        "a card before its counter: torn in between it has no uses, or those of before",
-        _CARDS,
-    ),
-    (
-        "storage/allowlist.py",
-        "if passed & ~self._overflow[logical]:",
-        "if False:",
-        "an entry behind a full page that no lookup reads on for",
-        _CARDS,
-    ),
-    (
-        "storage/allowlist.py",
-        "wanted = max(wanted, before)",
-        "pass",
-        "suspending a revoked card would be no change of state, but the digests say so",
-        _CARDS,
-    ),
-    (
-        "storage/allowlist.py",
-        "if at != keep and at != counter:",
-        "if at != keep:",
-        "the counter of the card that is kept goes",
-        _CARDS,
+        "if not overflow >> page & 1:",
+        "if True:",
+        "a lookup does not read on behind a full page",
+        _FULL,
     ),
     (
         "storage/allowlist.py",
         "self.entry.uses_left -= 1",
-        "pass",
+        "",
         "one use more is left than there is",
-        _CARDS,
+        _USES,
     ),
-    (
-        "storage/allowlist.py",
-        "bit += 3",
-        "bit += 2",
-        "the triples of two uses are mixed up",
-        _CARDS,
-    ),
+    ("storage/allowlist.py", "bit += 3", "bit += 2", "the triples of two uses are mixed up", _USES),
     (
         "storage/allowlist.py",
         'self._program(at + (bit >> 3), (~(7 << (bit & 7)) & 0xFFFF).to_bytes(2, "little"))',
         'self._program(at + (bit >> 3), (~(1 << (bit & 7)) & 0xFFFF).to_bytes(2, "little"))',
         "one bit of three is cleared: no use is taken",
-        _CARDS,
+        _USES,
+    ),
+    (
+        "storage/allowlist.py",
+        "if back[i] & ~buf[i]:",
+        "if False:",
+        "no read-back: what is superseded goes though its successor is not there",
+        (chip("allowlist_faults", "TestErrors.test_a_program_that_silently_fails_is_seen"),),
     ),
     (
         "storage/allowlist.py",
         "if logical == self._job_sector:",
         "if False:",
         "a rewrite that is under way loses the change",
-        _CARDS,
+        _MIDDLE,
+    ),
+    # --- cardchange: the order of programs ---
+    (
+        "storage/cardchange.py",
+        "_mark(cards, at, entry)",
+        "",
+        "an unknown card that is revoked stands there live when the program is torn",
+        _REVOKE,
     ),
     (
-        "storage/allowlist.py",
+        "storage/cardchange.py",
+        "for at in reversed(copies):",
+        "for at in copies:",
+        "the copy that counts goes first: for a moment an older one counts",
+        _RENEW,
+    ),
+    (
+        "storage/cardchange.py",
+        "entries.append(card)",
+        "entries.insert(0, card)",
+        "a card before its counter: torn in between it has no uses, or those of before",
+        _GRANT,
+    ),
+    (
+        "storage/cardchange.py",
+        "if passed & ~cards._overflow[logical]:",
+        "if False:",
+        "an entry behind a full page that no lookup reads on for",
+        _FULL,
+    ),
+    (
+        "storage/cardchange.py",
+        "wanted = max(wanted, before)",
+        "",
+        "suspending a revoked card would be no change of state, but the digests say so",
+        _DIGEST,
+    ),
+    (
+        "storage/cardchange.py",
+        "if at != keep and at != counter and (wanted != FORGOTTEN or settled(cards, at)[13] & 3 != COUNTER):",
+        "if at != keep and (wanted != FORGOTTEN or settled(cards, at)[13] & 3 != COUNTER):",
+        "the counter of the card that is kept goes",
+        (chip("allowlist", "TestLookup.test_put_of_what_is_there_programs_nothing"),),
+    ),
+    (
+        "storage/cardchange.py",
         "if counter >= 0 and granted == entries[0][12]:",
         "if counter >= 0:",
         "more uses are granted, the counter stays as it is",
-        _CARDS,
+        _USES,
+    ),
+    (
+        "storage/cardchange.py",
+        "add(cards._sums, old, before, -1)",
+        "",
+        "the digests keep what a change took away",
+        _DIGEST,
     ),
     # --- cardcare: survey and rewrite ---
     (
         "storage/cardcare.py",
-        "and state(buf, off) != DEAD",
-        "and True",
-        "a superseded entry counts",
-        _CARDS,
+        "if status != DEAD and slot[13] & 3 != COUNTER and cards._seek(physical, overflow, slot, 0) == at:",
+        "if status != DEAD and slot[13] & 3 != COUNTER:",
+        "a card is counted twice when power went before its older copy was marked",
+        _RENEW,
     ),
     (
         "storage/cardcare.py",
-        "and valid(buf, off)",
-        "and buf[off + 13] & 3",
-        "a torn entry counts",
-        _CARDS,
-    ),
-    (
-        "storage/cardcare.py",
-        "if not overflow >> page & 1:",
-        "if True:",
-        "a lookup does not read on behind a full page",
-        _CARDS,
-    ),
-    (
-        "storage/cardcare.py",
-        "if min(self._view[off : off + 16]) == 255:",
-        "if self._view[off] == 255:",
+        "if min(cards._view[off : off + 16]) == 255:",
+        "if cards._view[off] == 255:",
         "a slot that was begun is used again",
-        _CARDS,
+        (chip("allowlist_cuts", "TestPowerCuts.test_first_card_of_all", "TestPowerCuts.test_storm"), cuts("cards")),
     ),
     (
         "storage/cardcare.py",
         "_KEEP_TOMBSTONE_MIN = const(129600)  # 90 days after the card's own expiry",
         "_KEEP_TOMBSTONE_MIN = const(129599)",
         "a tombstone goes a minute too early",
-        _TOMBSTONES,
-    ),
-    (
-        "storage/cardcare.py",
-        "and until + _KEEP_TOMBSTONE_MIN < self._now_min",
-        "and until < self._now_min",
-        "a tombstone goes 90 days too early",
         _TOMBSTONES,
     ),
     (
@@ -175,108 +194,196 @@ MUTANTS = [
     ),
     (
         "storage/cardcare.py",
-        "index[number] = home_page(slot, 0)",
-        "pass",
-        "a rewrite leaves cards out",
-        _CARDS,
-    ),
-    (
-        "storage/cardcare.py",
-        "and self._now_min is not None",
+        "and now_min is not None",
         "and True",
         "tombstones go while the time is unknown",
         _TOMBSTONES,
     ),
     (
         "storage/cardcare.py",
-        "self._write_header(target, _TABLE, logical, generation + 1, overflow)",
-        "self._write_header(target, _TABLE, logical, generation, overflow)",
-        "the rewritten sector and the old one have one generation: the old one may win",
-        _CARDS,
-    ),
-    (
-        "storage/cardcare.py",
-        'self._program(physical << 12 | 22, b"\\xf8")  # obsolete',
-        "pass",
-        "a flipped bit in the new header revives the old sector",
-        _CARDS,
-    ),
-    (
-        "storage/cardcare.py",
-        "overflow |= self._add_to(target, entry)",
-        "self._add_to(target, entry)",
-        "the new entry of a rewrite lies behind a full page and is not found",
-        _CARDS,
-    ),
-    (
-        "storage/cardcare.py",
-        "self._merge(dropping)",
-        "pass",
-        "the digests keep tombstones that are gone",
+        "cards.giving_way(whole(settled(cards, physical << 12 | number << 4), logical, cards._logicals))",
+        "",
+        "a tombstone goes and nobody is told",
         _TOMBSTONES,
     ),
-    # --- cardsector: headers, revisions ---
+    ("storage/cardcare.py", "_merge(cards, dropping)", "", "the digests keep tombstones that are gone", _TOMBSTONES),
     (
-        "storage/cardsector.py",
-        "if revision < self.revision:",
-        "if False:",
-        "a revision goes back",
-        (_FAULTS,),
+        "storage/cardcare.py",
+        "index[number] = home_page(slot, 0) | (_COUNTED if counted else 0)",
+        "",
+        "a rewrite leaves cards out",
+        _MIDDLE,
     ),
     (
-        "storage/cardsector.py",
-        "if generation < _generation(head):",
-        "if generation > _generation(head):",
+        "storage/cardcare.py",
+        "if not pressing and (gain < 8 or 3 * gain < 2 * (SLOTS - kept)):",
+        "if gain < 8 or 3 * gain < 2 * (SLOTS - kept):",
+        "a bit that flipped stays until a second one tips it over",
+        (chip("allowlist_faults", "TestFlippedBits.test_a_flipped_state_bit_is_put_right"),),
+    ),
+    (
+        "storage/cardcare.py",
+        "passed |= seen",
+        "",
+        "a straggler of a rewrite lies behind a full page and is not found",
+        _LIMIT,
+    ),
+    (
+        "storage/cardcare.py",
+        "overflow |= _add_to(cards, target, entry)",
+        "_add_to(cards, target, entry)",
+        "the new entry of a rewrite lies behind a full page and is not found",
+        (*_FULL, *_LIMIT, cuts("cards")),
+    ),
+    (
+        "storage/cardcare.py",
+        "yield from _rewrite(cards, logical, index, entries, generation + 1, overflow)",
+        "yield from _rewrite(cards, logical, index, entries, generation, overflow)",
+        "the rewritten sector and the old one have one generation: the old one may win",
+        _SUPERSEDED,
+    ),
+    (
+        "storage/cardcare.py",
+        'cards._program(physical << 12 | 22, b"\\xf8")  # obsolete',
+        "",
+        "a flipped bit in the new header revives the old sector",
+        _SUPERSEDED,
+    ),
+    # --- cardmount, cardsector: headers and spares ---
+    (
+        "storage/cardmount.py",
+        "if generation < cardsector.generation_of(other_head):",
+        "if generation > cardsector.generation_of(other_head):",
         "the older of two sectors wins",
-        _CARDS,
+        _SUPERSEDED,
     ),
     (
-        "storage/cardsector.py",
+        "storage/cardmount.py",
         "if 0xE8 >> (head[22] & 7) & 1:",
         "if True:",
         "an obsolete sector counts",
-        _CARDS,
+        _SUPERSEDED,
+    ),
+    (
+        "storage/cardmount.py",
+        "newest = newest or found",
+        "newest = found",
+        "a start forgets how far a reconciliation came",
+        _PAGES,
+    ),
+    (
+        "storage/cardmount.py",
+        "if found[2] == REVISION:",
+        "if True:",
+        "half a reconciliation has the revision of a whole one",
+        _PAGES,
     ),
     (
         "storage/cardsector.py",
-        "if back[i] & ~buf[i]:",
-        "if False:",
-        "no read-back: what is superseded goes though its successor is not there",
-        (_FAULTS,),
-    ),
-    (
-        "storage/cardsector.py",
-        "if self._blank(sector) if wanted == _MARKED else self._erase(sector):",
-        "if True if wanted == _MARKED else self._erase(sector):",
+        "if _blank(cards, sector) if wanted == MARKED else erase(cards, sector):",
+        "if True if wanted == MARKED else erase(cards, sector):",
         "a spare sector in which a rewrite was begun is used again",
-        _CARDS,
+        _BEGUN,
     ),
     (
         "storage/cardsector.py",
         "pages |= (triples >> 3 * page & 7 != 7) << page",
         "pages |= (triples >> 3 * page & 7 == 0) << page",
         "one flipped or torn bit hides all that lies behind a full page",
-        _CARDS,
-    ),
-    (
-        "storage/cardsector.py",
-        "self._program(sector << 12 | 32, slot)",
-        "pass",
-        "a new sector of revisions without a revision",
-        (_FAULTS,),
-    ),
-    (
-        "storage/cardsector.py",
-        "if len(self._revisions) > 2:",
-        "if len(self._revisions) > 1:",
-        "a bit that flips in the only slot of a new sector takes the revision back to 0",
-        (_FAULTS,),
+        (chip("allowlist_faults", "TestFlippedBits.test_what_lies_behind_full_pages_is_found"),),
     ),
     (
         "storage/cardsector.py",
         "head[bit >> 3] ^= 1 << (bit & 7)",
-        "pass",
+        "",
         "one flipped bit of a header costs 254 cards",
-        (_FLIPS, _FAULTS),
+        (chip("allowlist_faults", "TestFlippedBits.test_everywhere"),),
+    ),
+    # --- cardrevision ---
+    (
+        "storage/cardrevision.py",
+        "if revision < cards.revision:",
+        "if False:",
+        "a revision goes back",
+        _revision("goes_up_only"),
+    ),
+    (
+        "storage/cardrevision.py",
+        "cards._program(sector << 12 | _FIRST_SLOT, slots)",
+        "",
+        "a new sector of revisions without a revision",
+        _revision("three_sectors_full"),
+    ),
+    (
+        "storage/cardrevision.py",
+        "if len(cards._revisions) > 2:",
+        "if len(cards._revisions) > 1:",
+        "a bit that flips in the only slot of a new sector takes the revision back to 0",
+        _revision("a_flipped_bit_in_the_only_slot_of_a_new_sector"),
+    ),
+    (
+        "storage/cardrevision.py",
+        "if min(old) == 255:",
+        "if True:",
+        "a revision goes into a slot with a flipped bit and is not there",
+        _revision("a_flipped_bit_in_the_next_free_slot"),
+    ),
+    (
+        "storage/cardrevision.py",
+        "slots = slot if slot[7] < 64 else _make_slot(cards.office_epoch, cards.revision) + slot",
+        "slots = slot",
+        "a long reconciliation loses the revision that the list still has",
+        (chip("allowlist_pages", "Pages.test_revision_outlives_any_number_of_progress_slots"),),
+    ),
+    (
+        "storage/cardrevision.py",
+        "if revision == cards.revision and not cards.reconciling:",
+        "if revision == cards.revision:",
+        "a reconciliation to the revision that the list has never ends",
+        (chip("allowlist_pages", "Pages.test_a_list_of_the_same_revision_comes_to_an_end"),),
+    ),
+    # --- cardpages ---
+    ("storage/cardpages.py", "if first > done:", "if False:", "a page is left out", _PAGES),
+    (
+        "storage/cardpages.py",
+        "done = under_way[2] if under_way and under_way[:2] == (office_epoch, revision) else 0",
+        "done = under_way[2] if under_way else 0",
+        "a list goes on where another one stopped",
+        _PAGES,
+    ),
+    (
+        "storage/cardpages.py",
+        "if office_epoch == cards.office_epoch and revision < cards.revision:",
+        "if False:",
+        "an old full list is taken",
+        _PAGES,
+    ),
+    (
+        "storage/cardpages.py",
+        "elif last > done:",
+        "else:",
+        "a page that is given again takes the progress back",
+        _PAGES,
+    ),
+    (
+        "storage/cardpages.py",
+        "and state(slot, 0) not in (REVOKED, DEAD)",
+        "and state(slot, 0) != DEAD",
+        "a page forgets revoked cards",
+        _OFFICE,
+    ),
+    (
+        "storage/cardpages.py",
+        "if cards.find(card[1]) and cards.entry.state == REVOKED != card[0]:",
+        "if False:",
+        "a page revives a revoked card",
+        (chip("allowlist_pages", "Pages.test_no_page_revives_a_revoked_card_but_a_put_does"),),
+    ),
+    (
+        "storage/cardpages.py",
+        "number = 2  # the flash refused a program: all that counts lies in another sector now",
+        "",
+        "cards stay that the office no longer has",
+        (chip("allowlist_pages", "Pages.test_flash_that_refuses_while_cards_are_forgotten"),),
     ),
 ]

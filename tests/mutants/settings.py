@@ -1,26 +1,34 @@
 """Lines of storage/ that must not be otherwise, settings and keys; `python -m tests.mutants` tells the form."""
 
-_HERE = "tests/storage"
-_KEYS = (f"{_HERE}/chip_keys.py", f"{_HERE}/test_power_cuts.py -k settings")
-_SETTINGS = (f"{_HERE}/chip_settings.py", f"{_HERE}/test_power_cuts.py -k settings")
+from tests.mutants._tests import chip, cuts
+
+_KEYS = (chip("keys"), cuts("settings"))
+_SETTINGS = (chip("settings"), cuts("settings"))
 
 MUTANTS = [
-    # --- keys and settings ---
+    ("storage/keys.py", "if nvs != file:", "if False:", "a copy that is damaged stays so", _KEYS),
     (
         "storage/keys.py",
-        "if copies[0] != copies[1]:",
-        "if False:",
-        "a copy that is damaged stays so",
+        "if file and not (nvs and _generation_of(nvs) >= _generation_of(file)):",
+        "if file and not nvs:",
+        "an NVS that fell back to older keys wins",
         _KEYS,
     ),
     (
         "storage/keys.py",
-        'whole = len(body) >= _KEY and sha256(b"menwei keys" + body).digest()[:_CHECK] == blob[:_CHECK]',
-        "whole = len(body) >= _KEY",
+        "self.load()  # go on from the generation that is there",
+        "",
+        "new keys are as old as those before, and may lose",
+        _KEYS,
+    ),
+    (
+        "storage/keys.py",
+        'whole = len(body) >= _GENERATION + _KEY and sha256(b"menwei keys" + body).digest()[:_CHECK] == blob[:_CHECK]',
+        "whole = len(body) >= _GENERATION + _KEY",
         "a damaged key is used",
         _KEYS,
     ),
-    ("storage/keys.py", "self._nvs.commit()", "pass", "NVS loses the key with the power", _KEYS),
+    ("storage/keys.py", "self._nvs.commit()", "", "NVS loses the key with the power", _KEYS),
     (
         "storage/settings.py",
         "index = 1 - self._latest",
@@ -35,6 +43,8 @@ MUTANTS = [
         "a torn file is taken for settings",
         _SETTINGS,
     ),
+    ("storage/settings.py", "values = validate(values)", "", "settings that cannot be are taken", _SETTINGS),
+    ("storage/settings.py", "self._generation += 1", "", "of two saves the second may lose", _SETTINGS),
     (
         "storage/settings.py",
         "if best is None or generation > self._generation:",

@@ -123,6 +123,11 @@ class TestPowerCuts(Case):
                 if self.changes(change):
                     self.cut_everywhere(change, seeds=8)
 
+    def test_revoke_an_unknown_card(self):
+        """A program that ends just before the state would leave it live, if the state were not there first."""
+        self.world.both(("put", pseudonym()) + values(0))
+        self.cut_everywhere(("revoke", pseudonym()) + values(0), hows=("prefix",), seeds=150)
+
     def changes(self, change):
         programs = self.world.chip.programs
         self.world.snapshot()
@@ -191,6 +196,30 @@ class TestPowerCuts(Case):
         world.restore()
         world.restart()
         self.cut_everywhere(None, hows=("random", "half", "preprogram", "all"), seeds=1)
+
+    def test_a_spare_in_which_a_rewrite_was_begun(self):
+        """What stands there is older than what the next rewrite puts there."""
+        world = self.world
+        names = self.fill(60)
+        world.settle()
+        erases = world.chip.erases
+        while world.chip.erases == erases:
+            world.both(("put", random.choice(names)) + values(0))
+            world.snapshot()
+            world.settle()
+        for operation in range(2, 12):
+            world.restore()
+            world.restart()
+            world.chip.fail_at(operation, "all", SEED)
+            with self.assertRaises(PowerCut):
+                world.settle()
+            world.restart()
+            for name in names:
+                world.both(("put", name) + values(0))
+            world.settle()
+            self.assertEqual(world.differences(), [])
+            self.assertEqual(world.cards.digest(), world.oracle.digests())
+            self.assertEqual(world.cards.torn, 0)
 
     def test_revision(self):
         world = self.world

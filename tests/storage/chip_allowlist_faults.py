@@ -280,6 +280,18 @@ class TestFlippedBits(Case):
             world.restart()
             world.settle()
 
+    def test_what_lies_behind_full_pages_is_found(self):
+        world = self.world
+        while len(world.oracle.cards) < 240:
+            world.both(("put", pseudonym()) + values(0))
+        world.snapshot()
+        (table,) = [at for at in range(0, world.size, SECTOR) if world.byte(at + 8) == 0x43]
+        self.assertTrue(any(world.byte(table + at) != 255 for at in range(26, 32)))
+        for bit in range(8 * 26, 8 * 32):
+            world.restore(table + (bit >> 3), 1 << (bit & 7))
+            world.restart()
+            self.assertEqual(world.differences(), [])
+
     def test_a_flipped_state_bit_is_put_right(self):
         world = self.world
         names = [pseudonym() for _ in range(12)]

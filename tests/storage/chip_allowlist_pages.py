@@ -150,6 +150,33 @@ class Pages(Case):
         world.cards.set_revision(7, 51)
         self.assertEqual(world.restart().reconciling, None)
 
+    def test_a_list_of_the_same_revision_comes_to_an_end(self):
+        world = self.world
+        self.door(10)
+        for first, last, page in self.pages(Oracle()):
+            self.give(7, 50, first, last, page)
+            world.oracle.reconcile(page, self.in_page(first, last))
+        self.assertEqual(world.cards.reconciling, None)
+        cards = world.restart()
+        self.assertEqual((cards.office_epoch, cards.revision, cards.reconciling), (7, 50, None))
+        self.check(Oracle())
+
+    def test_flash_that_refuses_while_cards_are_forgotten(self):
+        """Their sector moves then: all of them go nevertheless, whatever slots they have there."""
+        world = self.world
+        for at in range(1, 30, 3):
+            names = [pseudonym() for _ in range(60)]
+            for name in names + names:
+                world.both(("put", name) + values(0))
+            world.chip.fail_io("program", at)
+            for first, last, page in self.pages(Oracle(), 65536):
+                self.give(7, 60 + at, first, last, page)
+                world.oracle.reconcile(page, self.in_page(first, last))
+            self.assertTrue(world.cards.errors)
+            self.assertFalse(any(world.cards.find(name) for name in names))
+            self.check(Oracle())
+            world.restart()
+
     def test_revision_outlives_any_number_of_progress_slots(self):
         world = self.world
         self.door(5)

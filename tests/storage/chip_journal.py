@@ -159,6 +159,10 @@ class Functions(unittest.TestCase):
         self.assertTrue(journal.ack(EPOCH, acked + 10, chain))
         self.assertTrue(journal.ack(memoryview(EPOCH), acked + 10, chain))
         self.assertEqual(journal.acked, acked + 10)
+        # One that comes late does not take the cursor back.
+        self.assertTrue(journal.chain_of(acked, chain))
+        self.assertFalse(journal.ack(EPOCH, acked, chain))
+        self.assertEqual(journal.acked, acked + 10)
         self.assertFalse(journal.chain_of(journal.head + 1, chain))
         self.assertFalse(journal.chain_of(0, chain))
         bench.check()
@@ -168,8 +172,9 @@ class Functions(unittest.TestCase):
         for i in range(50):
             bench.some(13, 13 * i)
             bench.send()
-            bench.idle()
             exact = bench.journal.acked
+            bench.some(i % 30, i)
+            bench.idle()
             bench.reboot()
             self.assertTrue(exact - 64 < bench.journal.acked <= exact)
         bench.check()

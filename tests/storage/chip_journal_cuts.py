@@ -126,6 +126,56 @@ class PowerCuts(unittest.TestCase):
                 for detail in range(3):
                     last = bench.journal.append(record.GRANTED, 0, None, detail)
 
+    def test_a_sector_in_which_a_program_was_begun_is_erased_first(self):
+        bench = Bench(7)
+        bench.some(110)
+        while bench.journal._slot < 128:
+            bench.some(1)
+        bench.idle()
+        bench.save()
+        for seed in range(40):
+            bench.restore()
+            bench.reboot()
+            head = bench.journal.head
+            bench.nor.fail_at(1, ("prefix", "random")[seed & 1], seed)
+            with self.assertRaises(PowerCut):
+                bench.journal.append(record.GRANTED, 0, b"1234567", seed)
+            bench.reboot()
+            for detail in range(3):
+                bench.journal.append(record.REFUSED, 1, None, detail)
+            self.assertEqual((bench.journal.head, bench.journal.failures), (head + 3, 0))
+
+    def test_a_half_erased_sector_is_none_in_use(self):
+        """Its header may be the last to go: what is left behind it must not be sent."""
+        for seed in range(10):
+            bench = Bench(5)
+            # Nobody takes the records, until the oldest sector is given up.
+            while bench.journal._given < 0:
+                bench.journal.append(record.GRANTED)
+                bench.journal.idle()
+            sector = bench.journal._given
+
+            def erase(number):
+                raise PowerCut()
+
+            bench.nor.erase = erase
+            try:
+                bench.idle()
+                self.fail("no erase")
+            except PowerCut:
+                pass
+            random.seed(seed)
+            byte = bytearray(1)
+            for _ in range(50):
+                address = (sector << 12) + 128 + random.getrandbits(11)
+                bench.nor.read(address, byte)
+                bench.flip(address, ~byte[0] & random.getrandbits(8))  # ones only
+            bench.reboot()
+            bench.send()
+            ((first, last),) = bench.upstream.gaps
+            self.assertEqual((first, last + 1), (1, bench.journal.oldest()))
+            self.assertEqual(bench.upstream.last(), bench.journal.head)
+
     def test_a_format_that_was_cut_short_is_no_journal(self):
         """Commissioning starts again; a journal with a key that nobody knows would stay for good."""
         for seed in range(60):

@@ -54,6 +54,30 @@ class Failures(unittest.TestCase):
         bench.some(10)
         bench.check()
 
+    def test_a_record_whose_append_failed_never_comes_back(self):
+        """The flash says no although it took the record; whoever asked was told that it is not there."""
+        bench = Bench(8)
+        bench.some(10)
+        bench.idle()
+        head = bench.journal.head
+        flash = bench.journal._flash
+        program = flash.program
+
+        def late(address, buf):
+            program(address, buf)
+            if max(buf):
+                raise OSError(5)
+
+        flash.program = late
+        with self.assertRaises(OSError):
+            bench.journal.append(record.GRANTED)
+        flash.program = program
+        bench.reboot()
+        self.assertEqual(bench.journal.head, head)
+        bench.some(3)
+        bench.reboot()
+        bench.check()
+
     def test_worn_sectors_are_left_out(self):
         bench = Bench(8)
         bench.nor.bad_sector(2)
@@ -230,6 +254,39 @@ class Keys(unittest.TestCase):
                 bench.check()
                 self.assertEqual(len(bench.journal._live), 1)
 
+    def test_the_slot_of_a_key_that_was_mended_is_replaced(self):
+        """Before a second bit of it flips."""
+        bench = Bench(5)
+        bench.idle()
+        bench.some(5)
+        (address,) = bench.journal._live
+        bench.save()
+        for bit in range(8 * 14, 8 * 30, 5):
+            bench.restore()
+            bench.flip(address + (bit >> 3), 1 << (bit & 7))
+            bench.reboot()
+            bench.journal.append(record.GRANTED)
+            bench.idle()
+            (newest,) = bench.journal._live
+            self.assertNotEqual(newest, address)
+
+    def test_the_old_key_stays_while_the_new_one_cannot_be_read(self):
+        bench = Bench(6)
+        bench.idle()
+        bench.some(31)
+        while len(bench.journal._live) < 2:
+            bench.some(1)
+        bench.flip(bench.journal._live[1] + 14, 0x0F)  # more than can be mended
+        for _ in range(3):
+            bench.reboot()
+            self.assertFalse(bench.journal.key_lost)
+            bench.idle()
+        bench.some(3)
+        bench.idle()
+        self.assertEqual(len(bench.journal._live), 1)
+        bench.reboot()
+        bench.check()
+
     def test_a_wipe_that_power_cut_short_is_finished(self):
         for how in ("prefix", "random"):
             for seed in range(40):
@@ -296,6 +353,22 @@ class Headers(unittest.TestCase):
         bench.some(300)
         for sector in {bench.journal._tail, bench.journal._top, (bench.journal._tail + 1) % 6}:
             self.flip_everywhere(bench, sector, 3)
+
+    def test_that_tells_what_is_acknowledged(self):
+        bench = Bench(6)
+        bench.idle()
+        bench.some(110)
+        bench.send(3)
+        bench.idle()
+        bench.save()
+        bench.reboot()
+        acked = bench.journal.acked
+        self.assertTrue(0 < acked < 110)
+        for bit in range(208, 256):
+            bench.restore()
+            bench.flip(bench.journal._top << 12 | bit >> 3, 1 << (bit & 7))
+            bench.reboot()
+            self.assertEqual((bench.journal.acked, bench.journal.head), (acked, 110))
 
     def test_of_the_newest_one_beyond_mending(self):
         """It goes on from what is there, so it is taken in; what is not acknowledged there is sent."""

@@ -147,6 +147,7 @@ class Retention(unittest.TestCase):
         for _ in range(20):
             self.now_s += 30 * DAY_S
             bench.time.now_ms += 1_000_000
+            bench.send()  # what the saved cursor does not tell
             self.idle(bench, 30)
             bench.reboot()
             boot += 1
@@ -156,6 +157,20 @@ class Retention(unittest.TestCase):
             boot = bench.journal.boot
             self.assertFalse(bench.journal.key_lost)
         self.days(bench, 1, 2)
+        bench.check()
+
+    def test_a_record_a_month_leaves_more_than_the_last_one(self):
+        """The clock goes on from the second latest."""
+        bench = Bench(6)
+        self.days(bench, 3, 50)
+        for number in range(12):
+            self.now_s += 40 * DAY_S
+            before_s = self.now_s
+            self.days(bench, 1, 1)
+            self.idle(bench, 30)
+            bench.reboot()
+            self.assertTrue(bench.journal.head - bench.journal.oldest() >= 3)
+            self.assertTrue(bench.journal.last_time_s > (before_s - 42 * DAY_S if number else START_S))
         bench.check()
 
     def test_power_goes_at_every_operation(self):
