@@ -252,7 +252,7 @@ MUTANTS = [
     # --- recovery ---
     (
         "storage/recovery.py",
-        "if suspect and not _is_genuine(journal, turn, suspect):",
+        "if suspect and not is_genuine(journal, turn, suspect) and not mend_record(journal, turn, suspect):",
         "if False:",
         "a torn record is taken for one",
         _TORN,
@@ -266,7 +266,7 @@ MUTANTS = [
     ),
     ("storage/recovery.py", "journal.head -= 1", "", "the number of a record that was cut short is left out", _TORN),
     (
-        "storage/recovery.py",
+        "storage/mending.py",
         "for bit in range(57):",
         "for bit in range(1):",
         "a flipped bit in the record before takes the newest one back",
@@ -295,7 +295,7 @@ MUTANTS = [
     ),
     (
         "storage/recovery.py",
-        "mended = journal._mac is None and _mend_key(journal, turn, suspect)",
+        "mended = journal._mac is None and mend_key(journal, turn, suspect)",
         "mended = False",
         "one flipped bit costs the key",
         _KEY_BIT,
@@ -309,14 +309,14 @@ MUTANTS = [
     ),
     (
         "storage/recovery.py",
-        "ring = _mend(journal, sector)",
+        "ring = mend_header(journal, sector)",
         "",
         "one flipped bit in a header costs up to 126 records",
         _headers("of_the_only_sector"),
     ),
     (
-        "storage/recovery.py",
-        "_try_put(journal, sector << 12 | _HEADER, len(found), found)  # a bit that came up goes down again",
+        "storage/mending.py",
+        "try_put(journal, sector << 12 | HEADER, len(found), found)  # a bit that came up goes down again",
         "",
         "a header is left for a second flipped bit",
         _headers("of_the_only_sector"),

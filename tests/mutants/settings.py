@@ -23,7 +23,7 @@ MUTANTS = [
     ),
     (
         "storage/keys.py",
-        'whole = len(body) >= _GENERATION + _KEY and sha256(b"menwei keys" + body).digest()[:_CHECK] == blob[:_CHECK]',
+        'whole = len(body) >= _GENERATION + _KEY and sha256(b"menwei keys 2" + body).digest()[:_CHECK] == blob[:_CHECK]',
         "whole = len(body) >= _GENERATION + _KEY",
         "a damaged key is used",
         _KEYS,
