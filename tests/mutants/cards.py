@@ -367,13 +367,6 @@ MUTANTS = [
     ),
     (
         "storage/cardpages.py",
-        "and state(slot, 0) not in (REVOKED, DEAD)",
-        "and state(slot, 0) != DEAD",
-        "a page forgets revoked cards",
-        _OFFICE,
-    ),
-    (
-        "storage/cardpages.py",
         "if cards.find(card[1]) and cards.entry.state == REVOKED != card[0]:",
         "if False:",
         "a page revives a revoked card",

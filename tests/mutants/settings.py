@@ -23,8 +23,8 @@ MUTANTS = [
     ),
     (
         "storage/keys.py",
-        'whole = len(body) >= _GENERATION + _KEY and sha256(b"menwei keys 2" + body).digest()[:_CHECK] == blob[:_CHECK]',
-        "whole = len(body) >= _GENERATION + _KEY",
+        "return blob if whole else None",
+        "return blob if len(body) >= _GENERATION + _KEY else None",
         "a damaged key is used",
         _KEYS,
     ),
