@@ -58,7 +58,7 @@ for number in range(200):
         raise RuntimeError("card %d must be known" % number)
     cards.put(pseudonym(number), 3200000, 4200000, 1)
 cards.set_revision(1, 1)
-while cards._visits:
+while cards._visits or cards._job:
     cards.idle(3200000)
 gc.collect()
 
