@@ -7,7 +7,7 @@ every visit; offline nothing is acknowledged until a record is lost whose class 
 from tests.bench.unix_port import run_all
 
 EVENTS_A_DAY = 2_000
-DAYS = 30  # the ring goes round nearly four times
+DAYS = 30  # the ring goes round nearly four times, after one turn that is not counted
 SEED = 1
 OFFLINE = (200, 500, 2_000)
 SECTORS = 128  # of a 4 MB board
