@@ -12,7 +12,7 @@ from rich.console import Console
 from menwei import names
 from menwei.check import Line, compare, people_by_pseudonym, read_expectation
 from menwei.image import read_journal
-from menwei.store import Event, JournalHead, Store
+from menwei.store import Event, JournalHead, Rows, Store
 from storage import record
 
 EPOCH, KEY = b"\x01\x02\x03\x04", bytes(range(16))
@@ -71,7 +71,8 @@ def database(tmp_path, flash):
         )
         for found in journal_of(flash).records
     ]
-    store.add_batch("front", EPOCH.hex(), JournalHead(events[-1].seq, 0, events[-1].chain), events, [], 0)
+    head = JournalHead(events[-1].seq, 0, events[-1].chain)
+    store.add_batch("front", EPOCH.hex(), Rows(head=head, events=events), 0)
     store.close()
     return path
 
