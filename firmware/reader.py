@@ -148,6 +148,4 @@ class Reader:
                     return
                 if copies.rolled_back:
                     self._log.warning("access", "copy suspected")
-                    self._service.note(
-                        record.ALARM, record.ALARM_COPY_SUSPECTED, copies.pseudonym, copies.evidence
-                    )
+                    self._service.note(record.ALARM, record.ALARM_COPY_SUSPECTED, copies.pseudonym, copies.evidence)
