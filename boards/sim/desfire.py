@@ -4,10 +4,10 @@
     application = card.add_application(b"\\x57\\x4d\\xf5", 2)
     application.keys[1].value = key
 
-The full data sheet is not public. Sources: the short data sheets (MF3DX2_SDS, MF3DHX3_SDS), the first DESFire's (MF3ICD40) for
-key settings, AN12343 for secure messaging, and traces of cards. Not modelled: files, the older authentications (0A,
-1A, AA) and with them the PICC master key as delivered, which is DES: `picc_key` gives the card an AES one; ISO file
-names of applications, virtual cards, key sets, delegated applications.
+The full data sheet is not public. Sources: the short ones (MF3DX2_SDS, MF3DHX3_SDS), that of the first DESFire
+(MF3ICD40) for key settings, AN12343 for secure messaging, and traces of cards. Not modelled: files, the older
+authentications (0A, 1A, AA) and with them the PICC master key as delivered, which is DES: `picc_key` gives the card an
+AES one; ISO names of applications, virtual cards, key sets, delegated applications.
 """
 
 from binascii import hexlify, unhexlify

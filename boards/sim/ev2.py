@@ -5,9 +5,9 @@ and AN12343. Commands come wrapped as ISO/IEC 7816-4 APDUs: 90 INS 00 00 Lc data
 """
 
 from binascii import crc32
-from cryptolib import aes
 from random import getrandbits
 
+from cryptolib import aes
 from micropython import const
 
 from boards.sim.isocard import IsoCard

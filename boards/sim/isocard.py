@@ -1,6 +1,6 @@
 """The block protocol of ISO/IEC 14443-4 as a card speaks it, in front of any set of commands.
 
-    card = IsoCard(b"\\x04\\x11\\x22\\x33\\x44\\x55\\x66", ATS_DESFIRE, {b"\\x00\\x84\\x00\\x00\\x04": b"\\x01\\x02\\x03\\x04\\x90\\x00"})
+    card = IsoCard(b"\\x04\\x11\\x22\\x33\\x44\\x55\\x66", ATS_DESFIRE, {b"\\x00\\x84\\x00\\x00\\x04": b"\\x90\\x00"})
     field.put(card)
     card.fault(LOSE, at=3)  # the answer to the third frame from now does not arrive
 

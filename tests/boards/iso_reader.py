@@ -4,6 +4,7 @@ It shares nothing with the models but CRC_A and does one thing after the other, 
 """
 
 from binascii import unhexlify
+
 from cryptolib import aes
 
 from boards.sim.cards import with_crc
@@ -17,7 +18,8 @@ def x(text):
 def levels(uid):
     """Split a UID as the cascade does (ISO/IEC 14443-3 6.5.4)."""
     whole = [b"\x88" + uid[i : i + 3] for i in range(0, len(uid) - 4, 3)]
-    return whole + [uid[-4:]]
+    whole.append(uid[-4:])
+    return whole
 
 
 def select(card, request=0x52):
@@ -98,7 +100,8 @@ def cmac(key, message):
         k = (k << 1 & one) ^ (0x87 if k >> 127 else 0)
         last = int.from_bytes((last + b"\x80" + bytes(16))[:16], "big") ^ k
     state = 0
-    for block in blocks + [last.to_bytes(16, "big")]:
+    blocks.append(last.to_bytes(16, "big"))
+    for block in blocks:
         state ^= int.from_bytes(block, "big")
         state = int.from_bytes(aes(key, 1).encrypt(state.to_bytes(16, "big")), "big")
     return state.to_bytes(16, "big")
