@@ -31,8 +31,8 @@ _STRENGTH = b"\0\1\2\3\3"
 class Credential:
     """One presentation, filled in place, allocated once.
 
-    To read: `uid` (10 bytes), `length` of it, `kind`; what a prover found: key `version` that fitted, `counter` that the
-    card certainly holds, `counted` if this passage has moved it on.
+    To read: `uid` (10 bytes), `length` of it, `kind`; what a prover found: key `version` that fitted, `counter` that
+    the card certainly holds, `counted` if this passage has moved it on.
     """
 
     def __init__(self):
@@ -51,7 +51,7 @@ class Credential:
         self.counted = False
 
     def input(self):
-        """What the pseudonym is made of: kind and UID. A UID alone never meets the entry of a card that proves itself."""
+        """What the pseudonym is made of: kind and UID. So a UID alone never meets the entry of a card with keys."""
         self._message[0] = self.kind
         return self._inputs[(self.length - 4) // 3]
 

@@ -1,4 +1,4 @@
-"""The command that ends a rotation of card keys: the old version is dropped. Loaded when it comes, and dropped again."""
+"""The command that ends a rotation of card keys: the old version is dropped. Loaded when it comes, and not kept."""
 
 import board
 import esp32

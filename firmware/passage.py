@@ -7,7 +7,9 @@
     reason = passage.present(proof)
 
 The list decides as what a card must prove itself, not the card: each kind has pseudonyms of its own, so a copied UID
-never stands for a card with keys. Buffers are allocated once; what a tap allocates is counted by the bench `tap.alloc_bytes`.
+never stands for a card with keys.
+
+Buffers are allocated once; what a tap allocates is counted by the bench `tap.alloc_bytes`.
 """
 
 from micropython import const

@@ -57,10 +57,10 @@ class Service:
         """Take the parts that firmware.main built.
 
         Args:
-            parts: object with cards, health, provers, copies, passage, door, lock, player, journal, allowlist, clock, uptime, settings, log,
-                watchdog, reset_cause, alarms, contacts. alarms is a list of those that are on from the start; contacts
-                is a dict of names to drivers.contacts.Contact: leaf, exit, fire, key, intercom, tamper (those that are
-                fitted).
+            parts: object with cards, health, provers, copies (see firmware.reader), passage, door, lock, player,
+                journal, allowlist, clock, uptime, settings, log, watchdog, reset_cause, alarms, contacts. alarms is a
+                list of those that are on from the start; contacts is a dict of names to drivers.contacts.Contact: leaf,
+                exit, fire, key, intercom, tamper (those that are fitted).
         """
         self.reader = Reader(parts, self)
         self._passage = parts.passage
@@ -204,6 +204,7 @@ class Service:
             self.link.state_changed()
 
     def alarm_on(self, alarm):
+        """Raise an alarm; False if it is on already."""
         if alarm in self._alarms:
             return False
         self._alarms.add(alarm)
@@ -213,6 +214,7 @@ class Service:
         return True
 
     def alarm_off(self, alarm):
+        """End an alarm, if it is on."""
         if alarm in self._alarms:
             self._alarms.discard(alarm)
             self.note(record.ALARM_ENDED, alarm)

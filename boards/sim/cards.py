@@ -89,6 +89,7 @@ class Card:
         self.powerup_us = powerup_us  # a card must accept a request after 5 ms in the field (5.1)
         self.min_gain = min_gain  # a weakly coupled card needs the reader's RxGain code to be at least this
         self.delay_fc = ANSWER_DELAY_FC
+        self.heard_us = -1  # when the frame began that the card hears; negative: nobody keeps the time
         self.reply = b""
         self.reply_parity = None
         self.at_us = 0  # when what the card is told now happens: the end of the frame, the loss of the field
@@ -242,6 +243,7 @@ class Field:
             for i, card in enumerate(self.cards):
                 if start_us - self._since[i] < card.powerup_us or gain < card.min_gain:
                     continue
+                card.heard_us = start_us
                 card.at_us = end_us
                 heard = card.receive(frame, bits, parity)
                 if not heard:
