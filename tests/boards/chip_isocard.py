@@ -176,6 +176,17 @@ class Blocks(unittest.TestCase):
         self.assertEqual(whole + answer[1:], LONG)
         self.assertIsNone(send(card, bytes((0xA3 ^ number,))))
 
+    def test_a_new_command_ends_a_chained_answer(self):
+        card = active()
+        self.assertEqual(send(card, b"\x02long!")[0], 0x12)
+        self.assertEqual(send(card, b"\x13" + PING[:2]), b"\xa3")
+        self.assertIsNone(send(card, b"\xa2"))
+        self.assertEqual(send(card, b"\x02" + PING[2:]), b"\x02" + PONG)
+        # A command that no card has room for
+        for number in range(10):
+            self.assertEqual(len(send(card, bytes((0x13 ^ number & 1,)) + bytes(60))), 1)
+        self.assertIsNone(send(card, b"\x13" + bytes(60)))
+
     def test_frames_are_as_long_as_the_reader_said(self):
         for fsdi, size in enumerate((16, 24, 32, 40, 48, 64, 96, 128, 256, 256)):
             card = active(rats=bytes((0xE0, fsdi << 4)))
