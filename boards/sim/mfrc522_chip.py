@@ -4,9 +4,9 @@
     spibus.attach(16, chip)
     chip.field.put(Card(b"\\x11\\x22\\x33\\x44"))
 
-A register read shows the chip's state at that microsecond. `cs_cycles` and `bytes` count what the bus did. Faults:
-`miso` (0x00 or 0xFF) is a stuck line, `deaf` a broken antenna, `noise` answers that arrive damaged. Not modelled: the
-IRQ pin, MFIN/MFOUT, ModeReg.MSBFirst, analogue test registers.
+A register read shows the chip's state at that microsecond. `cs_cycles` and `bytes` count what the bus did.
+`power(on)` is the supply: without it all is lost, and MISO floats high. Faults are attributes, listed in
+`mfrc522_faults.py`. Not modelled: the IRQ pin, MFIN/MFOUT, ModeReg.MSBFirst, analogue test registers.
 """
 
 import random
@@ -115,7 +115,13 @@ class Mfrc522Chip(Radio):
         self.cs_cycles = 0
         self.bytes = 0
         self.miso = None
-        self._version = version
+        self.version = version
+        self.hang = None
+        self.mute = self.rst_low = self.crc_hang = False
+        self.baud_limit = 0
+        self.bus = None  # has `baudrate`; only baud_limit asks
+        self.rst_level = 1  # at the wire's other end
+        self._supplied = True
         self._memory = bytearray(25)
         self._crc = 0
         self._powered = True
@@ -128,15 +134,51 @@ class Mfrc522Chip(Radio):
     def reset_pin(self, level):
         """Follow the pin NRSTPD: low is hard power-down, its rising edge a reset."""
         now_us = self.settle()
-        if bool(level) != self._powered:
-            self._powered = bool(level)
+        self.rst_level = level
+        awake = bool(level) and self._supplied and not self.rst_low
+        if awake != self._powered:
+            self._powered = awake
+            if self.hang in ("soft", "hard"):
+                self.hang = None
             self._reset(now_us, self.wake_us)
+
+    def power(self, on):
+        """Switch the supply; the pin NRSTPD goes on meaning what it does."""
+        if bool(on) != self._supplied:
+            if not on and self.hang != "ever":
+                self.hang = None
+            self._supplied = bool(on)
+            self.reset_pin(self.rst_level)
+            self._memory = bytearray(25)
+
+    def fall_silent(self, until):
+        """Hang until "soft" or "hard" reset, "power" cycle or "ever"; None ends it as that reset would."""
+        self.settle()
+        before, self.hang = self.hang, until
+        if until:
+            self._timer_us = self._wake_us = self._air_us = NEVER
+            self._halt_modem()
+        elif before:
+            self.brown_out()
+
+    def become(self, version):
+        """Be a chip of another version."""
+        self.version = self.registers[_VERSION] = version
+
+    def brown_out(self):
+        """Come back at reset values; the host is not told."""
+        self._reset(self.settle(), _RESET_CLOCKS_US)
+
+    def rewired(self):
+        """Follow antenna bits that changed by themselves."""
+        self._update_field(self.settle())
 
     def select(self):
         """Chip select goes low."""
         self.cs_cycles += 1
-        self._transfer = _ADDRESS if self.miso is None else _ADDRESS + _STUCK
-        if not self._powered or (self.strict_wake and self.settle() < self._wake_us != NEVER):
+        disturbed = self.miso is not None or not self._supplied or self.baud_limit or (self.hang and self.mute)
+        self._transfer = _ADDRESS + _STUCK if disturbed else _ADDRESS
+        if (not self._powered and not disturbed) or (self.strict_wake and self.settle() < self._wake_us != NEVER):
             self._transfer = _OFF
 
     def deselect(self):
@@ -161,12 +203,28 @@ class Mfrc522Chip(Radio):
             self._transfer = _READ if byte_out & 0x80 else _WRITE
             self._address = byte_out >> 1 & 0x3F
         elif transfer >= _STUCK:
-            self.bytes -= 1
-            self._transfer = transfer - _STUCK
-            self.exchange(byte_out)
-            self._transfer += _STUCK
-            return self.miso
+            return self._disturbed(byte_out)
         return 0
+
+    def _disturbed(self, byte_out):
+        if not self._supplied:
+            return 0xFF if self.miso is None else self.miso
+        heard = 0
+        fast = self.baud_limit and self.bus and self.bus.baudrate > self.baud_limit
+        if fast and not random.getrandbits(2):
+            byte_out ^= 1 << random.getrandbits(3)
+        self.bytes -= 1
+        self._transfer -= _STUCK
+        if self._powered:
+            heard = self.exchange(byte_out)
+        else:
+            self.bytes += 1
+        self._transfer += _STUCK
+        if self.miso is not None:
+            return self.miso
+        if self.hang and self.mute:
+            return 0
+        return heard ^ 1 << random.getrandbits(3) if fast and not random.getrandbits(2) else heard
 
     # Registers (9.3)
 
@@ -211,6 +269,9 @@ class Mfrc522Chip(Radio):
         writable = _WRITABLE[address]
         if writable:
             registers[address] = registers[address] & ~writable | value & writable
+        if self.hang:
+            self._store_hung(address, value, now_us)
+            return
         if not _EFFECTS[address] & 2:
             return
         if address == _COMMAND:
@@ -241,8 +302,25 @@ class Mfrc522Chip(Radio):
             # MFCrypto1On can only be cleared by the host.
             registers[_STATUS2] = value & 0xC0 | registers[_STATUS2] & value & 0x08
 
+    def _store_hung(self, address, value, now_us):
+        """Registers and FIFO are there, and nothing ever follows from a write."""
+        registers = self.registers
+        if address == _COMMAND:
+            if value & 0x0F == _SOFT_RESET and self.hang == "soft":
+                self.hang = None
+                self._reset(now_us, _RESET_CLOCKS_US)
+            elif value & 0x0F not in (_SOFT_RESET, _NO_CHANGE):
+                registers[_COMMAND] = value & 0x2F
+        elif address == _FIFO_LEVEL and value & 0x80:
+            self._flush()
+        elif address in (_COM_IRQ, _DIV_IRQ) and not value & 0x80:
+            registers[address] &= ~value & 0x7F
+
     def _store_fifo(self, value, now_us):
         command = self.registers[_COMMAND] & 0x0F
+        if self.hang:
+            self._push(value)
+            return
         if command == _AUTHENTICATE and self._modem != _MODEM_IDLE:
             self._raise(_WRITE_ERROR)  # access is blocked
             return
@@ -322,6 +400,9 @@ class Mfrc522Chip(Radio):
 
     def _feed_crc(self):
         registers = self.registers
+        if self.crc_hang:
+            registers[_STATUS1] &= ~_CRC_READY & 0xFF
+            return
         count = self._level
         self._crc = crc = crc_a(bytes(self._pop() for _ in range(count)), count, self._crc)
         registers[_CRC_HIGH] = crc >> 8
@@ -330,20 +411,22 @@ class Mfrc522Chip(Radio):
         registers[_DIV_IRQ] |= _CRC_IRQ
 
     def _self_test(self):
-        # Other versions have other results; a clone fails against the one that is known.
+        # Other versions have other results; a clone fails against the one that is known. The result comes from the
+        # internal buffer, which the host clears first (16.1.1).
         self._flush()
+        wrong = self.version ^ 0x92 ^ max(self._memory)
         for value in _SELF_TEST:
-            self._push(value ^ (self._version ^ 0x92))
+            self._push(value ^ wrong)
 
     def _reset(self, now_us, wake_us):
         registers = self.registers
         for i in range(64):
             registers[i] = _RESET_VALUES[i]
-        registers[_VERSION] = self._version
+        registers[_VERSION] = self.version
         self._head = self._level = 0
         self._timer_us = self._wake_us = self._air_us = NEVER
         self._timer_value = 0
-        if wake_us and self._powered:
+        if wake_us and self._powered and not self.hang:
             self._wake_us = now_us + wake_us
             registers[_COMMAND] |= _POWER_DOWN
         self._update_field(now_us)
