@@ -140,11 +140,11 @@ class _Ballast:
         gc.collect()
 
     def __exit__(self, *_error):
+        global simulator_bytes
         gc.collect()
         if self.at_work:
-            global simulator_bytes
             fill(self.free)
-            simulator_bytes += gc.mem_alloc() - self.used
+        simulator_bytes += gc.mem_alloc() - self.used
 
 
 def fill(free):
