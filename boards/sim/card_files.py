@@ -4,8 +4,8 @@
     save(card, "liu.json")
 
 The file names the kind of card; the model's module is imported when one is met. A model has the class method
-`from_dict(dict)` and `to_dict()`. A card is in one place at a time: the file is read when it is held to a reader and written when it is
-taken away or the door's process ends.
+`from_dict(dict)` and `to_dict()`. A card is in one place at a time: the file is read when it is held to a reader and
+written when it is taken away or the door's process ends.
 """
 
 import json

@@ -121,7 +121,7 @@ class Card:
         return 0
 
     def receive(self, frame, bits, parity=None):
-        """Take a frame with its parity bits from the air; as `answer`, which sees frames in plain, with right parity."""
+        """Take a frame with its parity bits from the air; `answer` sees it in plain, and with right parity."""
         self.reply_parity = None
         if parity is not None and parity != odd_parity(frame, bits >> 3):
             self.offset = 0

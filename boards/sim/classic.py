@@ -76,10 +76,7 @@ class Classic(Card):
         sak = 0x18 if size_k == 4 else 0x08
         atqa = bytes((0x02 if size_k == 4 else 0x04, 0)) if len(uid) == 4 else b"\x44\x00"
         super().__init__(uid, atqa, sak)
-        if len(uid) == 4:
-            head = self._levels[0] + bytes((sak,)) + atqa  # UID, check byte, SAK, ATQA
-        else:
-            head = self.uid + bytes((sak,)) + atqa
+        head = (self._levels[0] if len(uid) == 4 else self.uid) + bytes((sak,)) + atqa  # 4 bytes have a check byte
         self.block(0, head + bytes(16 - len(head)))
 
     # From outside

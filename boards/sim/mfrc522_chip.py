@@ -14,7 +14,7 @@ import random
 from micropython import const
 
 from boards.sim.cards import crc_a
-from boards.sim.mfrc522_radio import Radio
+from boards.sim.mfrc522_faulty import RESET_CLOCKS_US, STUCK, Faulty
 from boards.sim.mfrc522_units import NEVER
 
 _COMMAND = const(0x01)
@@ -65,9 +65,6 @@ _OFF = const(0)  # hard power-down: pins are frozen (8.6.1)
 _ADDRESS = const(1)
 _READ = const(2)
 _WRITE = const(3)
-_STUCK = const(8)  # added to one of the others: MISO does not follow
-
-_RESET_CLOCKS_US = const(38)  # 1024 periods of 27.12 MHz (8.8.2)
 
 # Reset values (table 20 and the tables of section 9.3); what the data sheet leaves open is 0, CollReg shows no
 # collision, the alert bits of Status1Reg are worked out when read. In each row 16 registers.
@@ -101,7 +98,7 @@ _SELF_TEST = (
 _CRC_PRESETS = (0x0000, 0x6363, 0xA671, 0xFFFF)
 
 
-class Mfrc522Chip(Radio):
+class Mfrc522Chip(Faulty):
     """`wake_us`: from hard or soft power-down until the oscillator is stable and 1024 clocks have passed.
 
     With `strict_wake` the chip takes no access before that, as the data sheet has it; without, it takes register
@@ -114,17 +111,9 @@ class Mfrc522Chip(Radio):
         self.strict_wake = strict_wake
         self.cs_cycles = 0
         self.bytes = 0
-        self.miso = None
         self.version = version
-        self.hang = None
-        self.mute = self.rst_low = self.crc_hang = False
-        self.baud_limit = 0
-        self.bus = None  # has `baudrate`; only baud_limit asks
-        self.rst_level = 1  # at the wire's other end
-        self._supplied = True
         self._memory = bytearray(25)
         self._crc = 0
-        self._powered = True
         self._transfer = _OFF
         self._address = 0
         self._reset(clock.now_us(), 0)
@@ -142,42 +131,11 @@ class Mfrc522Chip(Radio):
                 self.hang = None
             self._reset(now_us, self.wake_us)
 
-    def power(self, on):
-        """Switch the supply; the pin NRSTPD goes on meaning what it does."""
-        if bool(on) != self._supplied:
-            if not on and self.hang != "ever":
-                self.hang = None
-            self._supplied = bool(on)
-            self.reset_pin(self.rst_level)
-            self._memory = bytearray(25)
-
-    def fall_silent(self, until):
-        """Hang until "soft" or "hard" reset, "power" cycle or "ever"; None ends it as that reset would."""
-        self.settle()
-        before, self.hang = self.hang, until
-        if until:
-            self._timer_us = self._wake_us = self._air_us = NEVER
-            self._halt_modem()
-        elif before:
-            self.brown_out()
-
-    def become(self, version):
-        """Be a chip of another version."""
-        self.version = self.registers[_VERSION] = version
-
-    def brown_out(self):
-        """Come back at reset values; the host is not told."""
-        self._reset(self.settle(), _RESET_CLOCKS_US)
-
-    def rewired(self):
-        """Follow antenna bits that changed by themselves."""
-        self._update_field(self.settle())
-
     def select(self):
         """Chip select goes low."""
         self.cs_cycles += 1
         disturbed = self.miso is not None or not self._supplied or self.baud_limit or (self.hang and self.mute)
-        self._transfer = _ADDRESS + _STUCK if disturbed else _ADDRESS
+        self._transfer = _ADDRESS + STUCK if disturbed else _ADDRESS
         if (not self._powered and not disturbed) or (self.strict_wake and self.settle() < self._wake_us != NEVER):
             self._transfer = _OFF
 
@@ -202,29 +160,9 @@ class Mfrc522Chip(Radio):
         if transfer == _ADDRESS:
             self._transfer = _READ if byte_out & 0x80 else _WRITE
             self._address = byte_out >> 1 & 0x3F
-        elif transfer >= _STUCK:
+        elif transfer >= STUCK:
             return self._disturbed(byte_out)
         return 0
-
-    def _disturbed(self, byte_out):
-        if not self._supplied:
-            return 0xFF if self.miso is None else self.miso
-        heard = 0
-        fast = self.baud_limit and self.bus and self.bus.baudrate > self.baud_limit
-        if fast and not random.getrandbits(2):
-            byte_out ^= 1 << random.getrandbits(3)
-        self.bytes -= 1
-        self._transfer -= _STUCK
-        if self._powered:
-            heard = self.exchange(byte_out)
-        else:
-            self.bytes += 1
-        self._transfer += _STUCK
-        if self.miso is not None:
-            return self.miso
-        if self.hang and self.mute:
-            return 0
-        return heard ^ 1 << random.getrandbits(3) if fast and not random.getrandbits(2) else heard
 
     # Registers (9.3)
 
@@ -302,20 +240,6 @@ class Mfrc522Chip(Radio):
             # MFCrypto1On can only be cleared by the host.
             registers[_STATUS2] = value & 0xC0 | registers[_STATUS2] & value & 0x08
 
-    def _store_hung(self, address, value, now_us):
-        """Registers and FIFO are there, and nothing ever follows from a write."""
-        registers = self.registers
-        if address == _COMMAND:
-            if value & 0x0F == _SOFT_RESET and self.hang == "soft":
-                self.hang = None
-                self._reset(now_us, _RESET_CLOCKS_US)
-            elif value & 0x0F not in (_SOFT_RESET, _NO_CHANGE):
-                registers[_COMMAND] = value & 0x2F
-        elif address == _FIFO_LEVEL and value & 0x80:
-            self._flush()
-        elif address in (_COM_IRQ, _DIV_IRQ) and not value & 0x80:
-            registers[address] &= ~value & 0x7F
-
     def _store_fifo(self, value, now_us):
         command = self.registers[_COMMAND] & 0x0F
         if self.hang:
@@ -339,7 +263,7 @@ class Mfrc522Chip(Radio):
         code = value & 0x0F
         before = registers[_COMMAND]
         if code == _SOFT_RESET:
-            self._reset(now_us, self.wake_us if before & _POWER_DOWN else _RESET_CLOCKS_US)
+            self._reset(now_us, self.wake_us if before & _POWER_DOWN else RESET_CLOCKS_US)
             return
         registers[_COMMAND] = value & 0x30 | (before & 0x0F if code == _NO_CHANGE else code)
         if value & _POWER_DOWN:

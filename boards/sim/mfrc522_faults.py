@@ -7,7 +7,7 @@ Lasting ones are attributes of the chip, and `kept(chip)` tells which are set:
 
 | name | value | the chip |
 |---|---|---|
-| hang | soft, hard, power or ever | takes part in nothing until soft reset, reset by pin, power cycle, for ever; registers answer |
+| hang | soft, hard, power, ever | does nothing until soft reset, reset by pin, power cycle, for ever; registers live |
 | mute | 1 | a chip that hangs reads as 00, too |
 | miso | 00 or FF | MISO is stuck |
 | rst_low | 1 | the wire to NRSTPD is broken, and the pin floats low |

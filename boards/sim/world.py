@@ -3,9 +3,9 @@
     power.switch_on("flash.img", "world.json")  # reads it and wires it
     world.save("power_on")  # why the chip will start next time
 
-Flash bits lie in the flash file. The world file is JSON: the world's clock, the mechanics, the cards in somebody's hand,
-battery-backed chips (`devices`), the reader's lasting faults, and why the chip starts next. A card with a memory lies
-in a file of its own (`card_files.py`).
+Flash bits lie in the flash file. The world file is JSON: the world's clock, the mechanics, the cards in somebody's
+hand, battery-backed chips (`devices`), the reader's lasting faults, and why the chip starts next. A card with a memory
+lies in a file of its own (`card_files.py`).
 """
 
 import gc

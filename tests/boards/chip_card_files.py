@@ -29,7 +29,10 @@ class Files(unittest.TestCase):
         self.assertEqual((type(again), again.uid, again.block(9)), (Classic, UID, DATA))
 
     def test_kinds(self):
-        for kept, kind in (({"kind": "uid", "uid": "04112233"}, "uid"), ({"kind": "classic", "uid": "04112233"}, "classic")):
+        for kept, kind in (
+            ({"kind": "uid", "uid": "04112233"}, "uid"),
+            ({"kind": "classic", "uid": "04112233"}, "classic"),
+        ):
             with open(NAME, "w") as file:
                 json.dump(kept, file)
             self.assertEqual(card_files.load(NAME).kind, kind)
