@@ -1,44 +1,61 @@
-"""What a card shows of itself, and how a proof of it can end.
+"""What somebody presents at a door, and how much it proves.
 
-    credential = Credential()                  # once; filled in place at each presentation
-    credential.length = await cards.find(credential.uid)
-    credential.sak = cards.sak
-    if await prover.prove(credential) == PROVEN:
-        serve(credential)
+    credential = Credential()
+    length = await cards.find(credential.uid)
+    credential.show(UID, length)
+    mac.update(credential.input())          # for the pseudonym
+    proof = await prover.prove(credential)  # kinds that prove themselves
 
-A prover (drivers/ev2.py, drivers/classic.py) has the one method `prove(credential)`. It wants the card ACTIVE with
-`uid`, `length` and `sak` set, fills in the rest, and leaves the card deselected or in an unknown state: cards.lost()
-comes next. Nothing here assumes that the reader hangs on a bus of this chip.
+It says nothing of how it came here: an MFRC522 at the bus is one way. A reader of another kind fills the same fields
+under a kind of its own. A prover is whatever has `async prove(credential)`, which gives PROVEN, FALSE or LOST; the card
+is ACTIVE when it is called, and in no known state afterwards.
 """
 
 from micropython import const
 
-# Kinds
+# Kinds, as storage/record.py numbers them
 UID = const(1)
 CLASSIC = const(2)
 NTAG424 = const(3)
 DESFIRE = const(4)
 
-# Results of prove()
-PROVEN = const(1)  # the card holds the key
-FALSE = const(2)  # it answered, whole and clearly, and not as a genuine card does
-LOST = const(3)  # the exchange broke off, or the card asks for time: nothing is known, try again
+# What a proof came to
+PROVEN = const(1)  # the credential showed that it holds the key; a UID has nothing to prove
+FALSE = const(2)  # it answered, and not as a genuine one does
+LOST = const(3)  # the exchange broke off: nothing is known, it may be tried again
+
+_LONGEST = const(10)
+_STRENGTH = b"\0\1\2\3\3"
 
 
 class Credential:
-    """One presentation of a card."""
+    """One presentation, filled in place, allocated once.
 
-    def __init__(self, kind=UID):
+    To read: `uid` (10 bytes), `length` of it, `kind`; what a prover found: key `version` that fitted, `counter` that
+    the card certainly holds, `counted` if this passage has moved it on.
+    """
+
+    def __init__(self):
+        self._message = bytearray(1 + _LONGEST)
+        view = memoryview(self._message)
+        self.uid = view[1:]
+        self._inputs = (view[:5], view[:8], view[:11])  # made once: a slice allocates
+        self.kind = self.length = self.version = self.counter = 0
+        self.counted = False
+
+    def show(self, kind, length):
+        """Begin a presentation: `uid` holds a UID of 4, 7 or 10 bytes, nothing is proved yet."""
         self.kind = kind
-        self.uid = bytearray(10)
-        self.length = 0
-        self.sak = 0
-        self.version = 0  # of the key that fitted
-        self.counter = 0  # classic: passages that the card certainly holds now
-        self.counted = False  # classic: this passage was counted on the card and read back
-        self.rolled = False  # classic: the counter is behind the one last seen; the caller judges that
+        self.length = length
+        self.version = self.counter = 0
+        self.counted = False
+
+    def input(self):
+        """What the pseudonym is made of: kind and UID. So a UID alone never meets the entry of a card with keys."""
+        self._message[0] = self.kind
+        return self._inputs[(self.length - 4) // 3]
 
     @property
     def strength(self):
-        """1: a UID is copied in seconds, 2: Crypto1 stops kiosks but no laboratory, 3: AES."""
-        return self.kind if self.kind < NTAG424 else 3
+        """1 weak (it can be copied in seconds), 2 (copied by who has broken the card), 3 (AES; not copied so far)."""
+        return _STRENGTH[self.kind]
