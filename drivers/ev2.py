@@ -16,8 +16,6 @@ from drivers.cmac import Cmac
 from drivers.credential import FALSE, LOST, NTAG424, PROVEN
 from drivers.isodep import IsoDep
 
-_SAK_ISO_DEP = const(0x20)  # ISO/IEC 14443-3 6.5.3.4
-_ECB = const(1)
 _CBC = const(2)
 
 # Select by DF name, and SelectApplication
@@ -44,14 +42,12 @@ class Ev2:
         self._link = IsoDep(transport, _FWT_NTAG_MS if ntag else _FWT_DESFIRE_MS)
         self._select = _SELECT_NTAG if ntag else _SELECT_DESFIRE
         self._message = bytearray(_MESSAGE_NTAG if ntag else _MESSAGE_DESFIRE)
-        self._keys = [(version, number, Cmac(key)) for version, number, key in keys]
+        self.keys = keys
         self._data = bytearray(_CLEAR + 32)
         view = memoryview(self._data)
         self._answer = view[:32]
-        self._answer_half = view[:16]
         self._secret = view[5:37]
         self._clear = view[_CLEAR:]
-        self._clear_half = view[_CLEAR : _CLEAR + 16]
         self._random = bytearray(32)  # RndA || RndB'
 
     async def prove(self, credential):
@@ -60,7 +56,7 @@ class Ev2:
         FALSE is only what came whole: another answer than a genuine card's, refusal of all keys included. Silence,
         damage, and a card that makes its holder wait after failed attempts (91AD) are LOST.
         """
-        if credential.length != 7 or not credential.sak & _SAK_ISO_DEP:
+        if credential.length != 7:
             return FALSE
         link = self._link
         data = self._data
@@ -69,7 +65,7 @@ class Ev2:
         if await link.activate():
             length = await link.exchange(data, self._put(self._select))
             if length == 2 and data[0] | 1 == 0x91 and not data[1]:
-                for version, number, master in self._keys:
+                for version, number, master in self.keys:
                     key = self._card_key(master, credential.uid, number)
                     data[5] = number
                     length = await link.exchange(data, 8)
@@ -103,14 +99,18 @@ class Ev2:
             message[1 + index] = uid[index]
         message[17] = number
         self._put(_FIRST)
-        return master.tag(message, 18, 32)
+        return Cmac(master).tag(message, 18, 32)
+
+    def _opened(self, key):
+        """Both blocks of the answer, decrypted; of the first answer, which has only one, the second means nothing."""
+        aes(key, _CBC, bytes(16)).decrypt(self._answer, self._clear)
+        return self._clear
 
     def _respond(self, key):
         """The second command, from the card's E(RndB): E(RndA || RndB rotated left by a byte)."""
-        clear = self._clear
+        clear = self._opened(key)
         secret = self._random
         fresh = urandom(16)
-        aes(key, _ECB).decrypt(self._answer_half, self._clear_half)
         for index in range(16):
             secret[index] = fresh[index]
             secret[16 + index] = clear[(index + 1) & 15]
@@ -120,9 +120,8 @@ class Ev2:
 
     def _fits(self, key):
         """Whether the answer E(TI || RndA rotated || PDcap2 || PCDcap2) holds all of RndA; in constant time."""
-        clear = self._clear
+        clear = self._opened(key)
         secret = self._random
-        aes(key, _CBC, bytes(16)).decrypt(self._answer, clear)
         differs = 0
         for index in range(16):
             differs |= clear[4 + index] ^ secret[(index + 1) & 15]
