@@ -35,8 +35,9 @@ class Bench:
         self.reader = Mfrc522(SPI(2, baudrate=4_000_000), Pin(CS, Pin.OUT, value=1), Pin(RST, Pin.OUT, value=0))
         self.cards = Iso14443a(self.reader, hold=True)
         self.credential = Credential()
-        for module in (iso14443a, mfrc522, *modules):
-            module.sleep_ms = self.sleep_ms
+        for known in ((iso14443a, mfrc522), modules):
+            for module in known:
+                module.sleep_ms = self.sleep_ms
 
     def close(self):
         spibus.call_us = 0
