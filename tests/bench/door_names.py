@@ -2,22 +2,29 @@
 
     text = as_on_a_door(text)       # journal.append_long(…) becomes journal._d(…)
 
-Translated are attributes that the script does not define itself, and what it imports from the door's modules.
+Translated are attributes that neither the script nor a script that it imports defines itself, and what it imports from
+the door's modules.
 """
 
 import ast
 import json
+from pathlib import Path
 
 from menwei.build import SERVICE, SHORT
 
+FOLDER = Path(__file__).parent
+
 
 def _own(tree):
+    """Names of a script's functions, classes and attributes, and those of the scripts that it imports."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             found.add(node.name)
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
             found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom) and (FOLDER / f"{node.module}.py").exists():
+            found |= _own(ast.parse((FOLDER / f"{node.module}.py").read_text()))
     return found
 
 
