@@ -1,7 +1,8 @@
 """Memory of a whole door: bytecode, the heap of a 32-bit MicroPython after start, what one tap allocates.
 
 The heap is read on the WebAssembly build of MicroPython, whose objects have the chip's sizes, running under Node
-(heap32.mjs). That build lacks asyncio's streams; what they cost is measured on the unix port and added.
+(heap32.mjs). That build lacks asyncio's streams. An official ESP32 image has them frozen, as the unix port has: what
+their import costs there is measured, and scaled by what the same kind of objects costs on both (frozen_objects.py).
 """
 
 import os
@@ -69,10 +70,19 @@ def run32(script, folder, short=None):
     return {name: int(value) for name, value in figures.items()}
 
 
+def _unix(*words):
+    process = subprocess.run([BIN / "micropython", *words], capture_output=True, text=True, check=True)
+    return int(process.stdout.split()[-1])
+
+
 def streams_bytes():
-    """Return what asyncio's streams take on the unix port: 64-bit, so an upper bound for the chip."""
+    """Return what asyncio's frozen streams take in a 32-bit heap; their names are frozen, too."""
     code = "import gc,asyncio;gc.collect();a=gc.mem_alloc();import asyncio.stream;gc.collect();print(gc.mem_alloc()-a)"
-    return int(subprocess.run([BIN / "micropython", "-c", code], capture_output=True, check=True).stdout)
+    streams64 = _unix("-c", code)
+    objects64 = _unix(str(FOLDER / "frozen_objects.py"))
+    with tempfile.TemporaryDirectory() as folder:
+        objects32 = run32("frozen_objects.py", folder)["objects"]
+    return -(-streams64 * objects32 // objects64)
 
 
 def heap(board, from_source=False):
