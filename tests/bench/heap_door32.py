@@ -182,6 +182,7 @@ for name in sys.modules:
 
 # --- 0 ms: the most that lies beside it while the list is changed, reconciled, rewritten
 __import__("storage.cardpages")
+__import__("sync.downlink")
 
 gc.collect()
 
