@@ -2,12 +2,17 @@
 
 import ast
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from menwei.build import ROOT, SERVICE, sources
+from menwei.build import ROOT, SERVICE, compile_file, sources
 from menwei.foreign import foreign
 from menwei.slim import Slim, SlimError
+
+MICROPYTHON = Path(sys.executable).with_name("micropython")
 
 RECORD = """from micropython import const
 
@@ -91,6 +96,19 @@ def test_an_argument_never_takes_the_name_of_a_constant():
     function = next(node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
     assert slim.short.get("_LIMIT", "_LIMIT") not in {argument.arg for argument in function.args.args}
     assert namespace(text)["f"](1, 2, 3) == (1, 9)
+
+
+def test_the_import_of_const_goes_and_the_compiler_needs_none(tmp_path):
+    module = (
+        "from micropython import const\n\n_STEP = const(5)\n_FRAME = const(b'ab')\n"
+        "print(_STEP, _FRAME, 'const' in globals())\n"
+    )
+    text = Slim({"drivers.x": module}).text("drivers.x")
+    assert "import" not in text
+    (tmp_path / "x.py").write_text(text)
+    compile_file(tmp_path / "x.py", tmp_path / "x.mpy")
+    said = subprocess.run([MICROPYTHON, "-c", "import x"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert said.stdout == "5 b'ab' False\n"
 
 
 def test_a_constant_that_is_assigned_elsewhere_is_refused():

@@ -8,7 +8,8 @@ MicroPython folds a constant only inside its own module: `record.GRANTED` elsewh
 each name takes room in flash, in the heap and in the table of names. The sources keep every number in one place and
 every name in full; a door just does not carry them. Shortened are the names of functions, classes and attributes that
 only these modules use, and the arguments that nobody passes by name. Names that never stand in the same place share a
-short one (menwei.shortnames). Lines keep their numbers, so tracebacks fit the source.
+short one (menwei.shortnames). `const` is known to the compiler and need not be imported. Lines keep their numbers, so
+tracebacks fit the source.
 """
 
 import ast
@@ -146,7 +147,7 @@ class Slim:
                 elif f"{node.module}.{alias.name}" in self._known:
                     aliases[name] = f"{node.module}.{alias.name}"
                     ours = True
-            if ours:
+            if ours or node.module == "micropython":
                 imports.append(node)
         return direct, aliases, imports
 
@@ -157,6 +158,8 @@ class Slim:
             name = alias.asname or alias.name
             if name in direct or (name in aliases and name not in needed):
                 continue
+            if node.module == "micropython" and name == "const":
+                continue  # the compiler knows it without; here it would be one more name in the module
             kept.append(ast.alias(self.short.get(alias.name, alias.name), alias.asname))
         text = ast.unparse(ast.ImportFrom(node.module, kept, 0)) if kept else "pass"
         return text + "\n" * (node.end_lineno - node.lineno)
