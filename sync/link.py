@@ -6,9 +6,9 @@
     link.state_changed()        # `state` is to be published again
 
 Offline is normal: attempts go on quietly for ever, `connected` and `last_error` tell how it stands. What comes from
-the network is authenticated here and carried out by `host`, the firmware, which has: state() -> dict,
-command(Command) -> result, command_refused(operation, result, operator), list_changed(from, to), list_full(pseudonym),
-may_connect(), monotonic_s().
+the network is authenticated here, or in sync/downlink.py, which is loaded when it is needed, and carried out by
+`host`, the firmware, which has: state() -> dict, command(Command) -> result, command_refused(operation, result,
+operator), list_changed(from, to), list_full(pseudonym), may_connect(), monotonic_s().
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import os
 
 from micropython import const
 
-from storage.allowlist import ListFull
+from storage import ondemand
 from sync import messages
 from sync.mqtt import Mqtt
 from sync.network import Backoff, Dialer, Wifi
@@ -29,12 +29,10 @@ _BATCH_ROOM = const(1048)  # 24 + 32 * 32
 _FLIGHTS = const(2)
 _PATIENCE_S = const(20)
 _MOST_PATIENCE_S = const(320)
-_MOST_RESULTS = const(4)
 _PAUSE_MS = const(500)
 _STABLE_S = const(60)
-# Eight refused commands in a row are recorded and answered, then one in 10 s: each record costs flash.
-_REFUSAL_S = const(10)
-_REFUSAL_BURST_S = const(70)
+_KEPT_S = const(10)  # a delta or a command is often followed by more
+_ON_DEMAND = ("sync.downlink", "sync.orders")
 
 
 class Link:
@@ -98,7 +96,7 @@ class Link:
         self._patience_s = _PATIENCE_S
         self.connected = False
         self.last_error = None
-        self.forged = self.refused = self.failed = self._sent_s = self._refusals_s = 0
+        self.forged = self.refused = self.failed = self._sent_s = self._refusals_s = self._ordered_s = 0
 
     def state_changed(self):
         """Publish `state` again."""
@@ -121,6 +119,7 @@ class Link:
             await asyncio.sleep_ms(self._backoff.next_ms())
             while (wifi and not wifi.up()) or not host.may_connect():
                 await asyncio.sleep_ms(_PAUSE_MS)
+            ondemand.drop(_ON_DEMAND)
             # Before anything can arrive: a command made for an older session must never fit.
             self._nonce = os.urandom(16)
             self._session_s = host.monotonic_s()
@@ -148,6 +147,9 @@ class Link:
         if not self.connected:
             return
         now_s = host.monotonic_s()
+        if 0 < self._ordered_s < now_s:
+            self._ordered_s = 0
+            ondemand.drop(_ON_DEMAND)
         try:
             while results:
                 if not self._publish(b"cmd/result", results[0], False):
@@ -210,11 +212,11 @@ class Link:
         result = messages.DONE
         try:
             if number == _COMMAND:
-                result = self._command(payload, retained)
+                result = self._orders().command(self, payload, retained)
             elif retained:
                 result = messages.RETAINED
             elif number == _LIST:
-                result = await self._change_list(payload)
+                result = await self._orders().change_list(self, payload)
             elif journal.ack(*messages.parse_ack(self._purpose(b"event-ack"), payload)):
                 flights = self._flights
                 while flights and flights[0] <= journal.acked:
@@ -234,73 +236,9 @@ class Link:
             self.refused += 1
             self.forged += result == messages.WRONG_MAC
 
-    async def _change_list(self, payload):
-        delta = messages.parse_delta(self._purpose(b"list"), payload)
-        allowlist = self._allowlist
-        revision = allowlist.revision
-        if revision and delta.epoch != allowlist.office_epoch:
-            return messages.MALFORMED
-        try:
-            if delta.from_revision == revision:
-                problem = None
-                for index in range(delta.count):
-                    fate = delta.fate(index)
-                    change = delta.change(index)
-                    try:
-                        if change[0] == messages.FORGET and fate:
-                            allowlist.forget(change[1])
-                        elif change[0] == messages.PUT != fate and fate:
-                            allowlist.set(fate - messages.PUT, *change[1:])
-                        elif fate:
-                            (allowlist.put, allowlist.suspend, allowlist.revoke)[change[0] - messages.PUT](*change[1:])
-                    except ListFull:
-                        # Left out and told. The revision moves on: a cancellation must not wait behind it.
-                        self.failed += 1
-                        self._host.list_full(change[1])
-                    except OSError as error:
-                        problem = error  # what follows may be a cancellation
-                    await asyncio.sleep_ms(0)  # a card may be waiting
-                if problem:
-                    raise problem
-                allowlist.set_revision(delta.epoch, delta.to_revision)
-                self._host.list_changed(revision, delta.to_revision)
-        finally:
-            self.state_changed()
+    def _orders(self):
+        """Return the module for lists and commands; it stays for a while."""
+        from sync import downlink
 
-    def _command(self, payload, retained):
-        operation = number = operator = 0
-        nonce = self._nonce
-        host = self._host
-        try:
-            command = messages.parse_command(self._purpose(b"cmd"), self._purpose(b"approve"), payload)
-            operation = command.operation
-            number = command.number
-            operator = command.operator
-            nonce = command.nonce
-            if retained:
-                result = messages.RETAINED
-            elif nonce != self._nonce:
-                result = messages.WRONG_SESSION
-            elif number <= self._number:
-                result = messages.REPLAYED
-            else:
-                # Its id is used up, whatever comes of it.
-                self._number = number
-                if host.monotonic_s() - self._session_s > command.deadline_s:
-                    result = messages.TOO_LATE
-                elif operation in (messages.OP_UNLOCK, messages.OP_DROP_CARD_KEY) and not command.approved:
-                    result = messages.NOT_APPROVED
-                else:
-                    result = host.command(command)
-        except messages.Refused as error:
-            result = error.result
-        if result:
-            now_s = host.monotonic_s()
-            if self._refusals_s - now_s > _REFUSAL_BURST_S:
-                return result
-            self._refusals_s = max(self._refusals_s, now_s) + _REFUSAL_S
-            host.command_refused(operation, result, operator)
-        if len(self._results) < _MOST_RESULTS:
-            self._results.append(messages.build_result(self._purpose(b"result"), operation, result, number, nonce))
-        self.notify()
-        return result
+        self._ordered_s = self._host.monotonic_s() + _KEPT_S
+        return downlink

@@ -5,12 +5,11 @@ a tenth of the cards being tombstones. Of RAM everything counts that a mounted l
 buffers included, at rest and with a survey of a sector under way; its code is part of `boot.heap32_*`.
 """
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
 
-from menwei.build import DOOR, SHORT
+from menwei.build import DOOR
 from tests.bench.bench_memory import install_interpreter, run32
 from tests.bench.unix_port import run, run_all
 
@@ -25,13 +24,12 @@ JSON_SECTORS = 256  # the region vfs of a 4 MB board
 def ram(image):
     """Return what a list takes on the 32-bit build, at rest and during a survey, and a dict of 1,000 cards."""
     install_interpreter()
-    short = {name: short for short, name in json.loads(SHORT.read_text()).items()}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "storage").mkdir()
         for module in (DOOR / "storage").glob("*.mpy"):
             shutil.copy(module, Path(folder) / "storage")
         shutil.copy(image, folder)
-        figures = run32("cards_door32.py", folder, short)
+        figures = run32("cards_door32.py", folder)
     return figures["cards"], figures["survey"], figures["dict"]
 
 

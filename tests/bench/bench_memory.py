@@ -1,12 +1,11 @@
 """Memory of a whole door: bytecode, the heap of a 32-bit MicroPython after start, what one tap allocates.
 
 The heap is read on the WebAssembly build of MicroPython, whose objects have the chip's sizes, running under Node
-(heap32.mjs). That build lacks asyncio's streams; what they cost is measured on the unix port and added.
+(heap32.mjs). That build lacks asyncio's streams. An official ESP32 image has them frozen, as the unix port has: what
+their import costs there is measured, and scaled by what the same kind of objects costs on both (frozen_objects.py).
 """
 
-import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,8 @@ import tempfile
 import threading
 from pathlib import Path
 
-from menwei.build import DOOR, ROOT, SERVICE, SHORT, sources
+from menwei.build import DOOR, ROOT, SERVICE, sources
+from tests.bench.door_names import as_on_a_door
 from tests.bench.unix_port import TURN
 
 FOLDER = Path(__file__).parent
@@ -47,13 +47,13 @@ def _install():
         sys.exit(f"npm ci failed, and the 32-bit heap cannot be measured without it:\n{npm.stderr}")
 
 
-def run32(script, folder, short):
-    """Run a script on the 32-bit build with the modules in `folder`, whose private names the dict `short` shortens.
+def run32(script, folder, short=None):
+    """Run a script on the 32-bit build with the modules in `folder`; `short` as in tests/bench/door_names.py.
 
     Returns:
         dict of the names and numbers that it printed behind `@`.
     """
-    text = re.sub(r"\b_\w+", lambda match: short.get(match[0], match[0]), (FOLDER / script).read_text())
+    text = as_on_a_door((FOLDER / script).read_text(), short)
     target = Path(folder) / script
     target.write_text(text)
     with TURN:
@@ -70,13 +70,22 @@ def run32(script, folder, short):
     return {name: int(value) for name, value in figures.items()}
 
 
+def _unix(*words):
+    process = subprocess.run([BIN / "micropython", *words], capture_output=True, text=True, check=True)
+    return int(process.stdout.split()[-1])
+
+
 def streams_bytes():
-    """Return what asyncio's streams take on the unix port: 64-bit, so an upper bound for the chip."""
+    """Return what asyncio's frozen streams take in a 32-bit heap; their names are frozen, too."""
     code = "import gc,asyncio;gc.collect();a=gc.mem_alloc();import asyncio.stream;gc.collect();print(gc.mem_alloc()-a)"
-    return int(subprocess.run([BIN / "micropython", "-c", code], capture_output=True, check=True).stdout)
+    streams64 = _unix("-c", code)
+    objects64 = _unix(str(FOLDER / "frozen_objects.py"))
+    with tempfile.TemporaryDirectory() as folder:
+        objects32 = run32("frozen_objects.py", folder)["objects"]
+    return -(-streams64 * objects32 // objects64)
 
 
-def heap(board, short, from_source=False):
+def heap(board, from_source=False):
     """Return the heap of a door in bytes, in service and while its list changes, and the modules loaded in service."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder)
@@ -87,13 +96,13 @@ def heap(board, short, from_source=False):
                 shutil.copy(ROOT / path, target / path)
             else:
                 shutil.copy((DOOR / path).with_suffix(".mpy"), target / path.parent)
-        figures = run32("heap_door32.py", folder, short)
+        figures = run32("heap_door32.py", folder, {} if from_source else None)
     names = {name.removeprefix("loaded.") for name in figures}
     loaded = [path for path in sources(SERVICE) if ".".join(path.with_suffix("").parts) in names]
     return figures["heap"], figures["changing"], loaded
 
 
-def tap(short):
+def tap():
     """Return what a tap allocates in bytes: with hashing prepared, and without."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder)
@@ -104,22 +113,21 @@ def tap(short):
             for place in places:
                 (target / place).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy((DOOR / path).with_suffix(".mpy"), target / place)
-        figures = run32("tap_door32.py", folder, short)
+        figures = run32("tap_door32.py", folder)
     return figures["tap"], figures["tap_unprepared"]
 
 
 def measure():
     """Return the figures."""
     install_interpreter()
-    short = {name: short for short, name in json.loads(SHORT.read_text()).items()}
     streams = streams_bytes()
-    heap32, changing, loaded = heap("esp32_wroom_4mb", short)
-    source_heap32, source_changing, _ = heap("esp32_wroom_4mb", {}, from_source=True)
+    heap32, changing, loaded = heap("esp32_wroom_4mb")
+    source_heap32, source_changing, _ = heap("esp32_wroom_4mb", from_source=True)
     size = sum((DOOR / path).with_suffix(".mpy").stat().st_size for path in loaded)
     source_size = sum((ROOT / path).stat().st_size for path in loaded)
     return {
         "boot.modules_bytes": (size, source_size),
         "boot.heap32_bytes": (heap32 + streams, source_heap32 + streams),
         "boot.heap32_changing_bytes": (changing + streams, source_changing + streams),
-        "tap.alloc_bytes": tap(short),
+        "tap.alloc_bytes": tap(),
     }

@@ -159,7 +159,15 @@ with open("/provision.json", "w") as file:
             "journal_key": "22" * 16,
             "journal_epoch": "01020304",
             "wifi_secret": "secret",
-            "settings": {"site": "bench", "door": "one", "host": "127.0.0.1", "wifi_ssid": "bench"},
+            # All kinds of credential that need their code in memory, and two versions of each key
+            "card_keys": [[kind, version, 1, "33" * 16] for kind in ("classic", "ntag424") for version in (2, 1)],
+            "settings": {
+                "site": "bench",
+                "door": "one",
+                "host": "127.0.0.1",
+                "wifi_ssid": "bench",
+                "kinds": ["uid", "classic", "ntag424"],
+            },
         },
         file,
     )
@@ -185,6 +193,7 @@ for name in sys.modules:
 
 # --- 0 ms: the most that lies beside it while the list is changed, reconciled, rewritten
 __import__("storage.cardpages")
+__import__("sync.downlink")
 
 gc.collect()
 

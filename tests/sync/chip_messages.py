@@ -3,7 +3,7 @@ import time
 from hashlib import sha256
 from unittest import TestCase
 
-from sync import messages, upstream
+from sync import messages, orders, upstream
 
 _KEY = bytes(range(32))
 _OTHER = bytes(32)
@@ -65,7 +65,7 @@ class List(TestCase):
         body = b"\x01\x01\x02\x00\xaa\xbb\xcc\xdd\x05\x00\x00\x00\x09\x01\x00\x00" + self.change * 2
         wire = upstream.build_delta(_KEY, _EPOCH, 5, 265, [self.change] * 2)
         self.assertEqual(wire, body + hmac(_KEY, body))
-        delta = messages.parse_delta(_KEY, memoryview(wire))
+        delta = orders.parse_delta(_KEY, memoryview(wire))
         self.assertEqual((delta.count, delta.epoch, delta.from_revision, delta.to_revision), (2, 0xDDCCBBAA, 5, 265))
         for index in range(2):
             self.assertEqual(delta.change(index), (2, b"pseudo7", 0x030201, 0x060504, 63, 2, 16))
@@ -74,29 +74,29 @@ class List(TestCase):
         for count in (0, 1, 64):
             wire = upstream.build_delta(_KEY, _EPOCH, 0, 1, [self.change] * count)
             self.assertEqual(len(wire), 32 + 16 * count)
-            self.assertEqual(messages.parse_delta(_KEY, wire).count, count)
+            self.assertEqual(orders.parse_delta(_KEY, wire).count, count)
         wire = upstream.build_delta(_KEY, _EPOCH, 0, 1, [self.change] * 65)
-        self.assertEqual(result_of(lambda: messages.parse_delta(_KEY, wire)), messages.MALFORMED)
+        self.assertEqual(result_of(lambda: orders.parse_delta(_KEY, wire)), messages.MALFORMED)
 
     def test_a_delta_that_breaks_the_table_is_refused_whole(self):
         for index, value in ((0, 0), (0, 5), (0, 255), (14, 64), (15, 17 << 2), (15, 0x80)):
             bad = bytearray(self.change)
             bad[index] = value
             wire = upstream.build_delta(_KEY, _EPOCH, 0, 1, [self.change, bad])
-            self.assertEqual(result_of(lambda wire=wire: messages.parse_delta(_KEY, wire)), messages.MALFORMED)
+            self.assertEqual(result_of(lambda wire=wire: orders.parse_delta(_KEY, wire)), messages.MALFORMED)
         for first, last in ((1, 1), (2, 1), (0, 1 << 30), (1 << 30, 1 << 31)):
             wire = upstream.build_delta(_KEY, _EPOCH, first, last, [])
-            self.assertEqual(result_of(lambda wire=wire: messages.parse_delta(_KEY, wire)), messages.MALFORMED)
+            self.assertEqual(result_of(lambda wire=wire: orders.parse_delta(_KEY, wire)), messages.MALFORMED)
 
     def test_count_and_length_must_agree(self):
         wire = upstream.build_delta(_KEY, _EPOCH, 0, 1, [self.change] * 3)
         for length in range(len(wire)):
             bad = wire[:length]
-            self.assertEqual(result_of(lambda bad=bad: messages.parse_delta(_KEY, bad)), messages.MALFORMED)
+            self.assertEqual(result_of(lambda bad=bad: orders.parse_delta(_KEY, bad)), messages.MALFORMED)
         for index in (1, 2, 3):
             bad = bytearray(wire)
             bad[index] ^= 2
-            self.assertEqual(result_of(lambda bad=bad: messages.parse_delta(_KEY, bad)), messages.MALFORMED)
+            self.assertEqual(result_of(lambda bad=bad: orders.parse_delta(_KEY, bad)), messages.MALFORMED)
 
 
 class Commands(TestCase):
@@ -113,7 +113,7 @@ class Commands(TestCase):
         self.assertEqual(approval, hmac(_OTHER, body))
         wire = upstream.build_command(_KEY, body, approval)
         self.assertEqual(wire, body + approval + hmac(_KEY, body + approval))
-        command = messages.parse_command(_KEY, _OTHER, memoryview(wire))
+        command = orders.parse_command(_KEY, _OTHER, memoryview(wire))
         self.assertEqual(
             (command.operation, command.reason, command.nonce, command.number, command.deadline_s),
             (1, 0x103, _NONCE, 4, 60),
@@ -123,12 +123,12 @@ class Commands(TestCase):
 
     def test_approval_needs_a_name_and_its_mac(self):
         wire = upstream.build_command(_KEY, self.body)
-        self.assertFalse(messages.parse_command(_KEY, _OTHER, wire).approved)
+        self.assertFalse(orders.parse_command(_KEY, _OTHER, wire).approved)
         wire = upstream.build_command(_KEY, self.body, upstream.approval(_KEY, self.body))
-        self.assertFalse(messages.parse_command(_KEY, _OTHER, wire).approved)
+        self.assertFalse(orders.parse_command(_KEY, _OTHER, wire).approved)
         nobody = upstream.command_body(1, 0, _NONCE, 4, 60, 7, 0)
         wire = upstream.build_command(_KEY, nobody, upstream.approval(_OTHER, nobody))
-        self.assertFalse(messages.parse_command(_KEY, _OTHER, wire).approved)
+        self.assertFalse(orders.parse_command(_KEY, _OTHER, wire).approved)
 
     def test_every_changed_byte_is_noticed(self):
         wire = upstream.build_command(_KEY, self.body, upstream.approval(_OTHER, self.body))
@@ -136,14 +136,14 @@ class Commands(TestCase):
             bad = bytearray(wire)
             bad[index] ^= 0x80
             expected = messages.MALFORMED if index == 0 else messages.WRONG_MAC
-            self.assertEqual(result_of(lambda bad=bad: messages.parse_command(_KEY, _OTHER, bad)), expected)
+            self.assertEqual(result_of(lambda bad=bad: orders.parse_command(_KEY, _OTHER, bad)), expected)
 
 
 class Answers(TestCase):
     def test_result(self):
         wire = b"\x01\x02\x09\x00\x05\x00\x00\x00" + _NONCE
         wire += hmac(_KEY, wire)
-        self.assertEqual(messages.build_result(_KEY, 2, 9, 5, _NONCE), wire)
+        self.assertEqual(orders.build_result(_KEY, 2, 9, 5, _NONCE), wire)
         self.assertEqual(upstream.parse_result(_KEY, wire), (2, 9, 5, _NONCE))
 
     def test_state(self):
@@ -170,14 +170,14 @@ class Fuzz(TestCase):
             upstream.build_ack(_KEY, _EPOCH, 5, _CHAIN),
             upstream.build_delta(_KEY, _EPOCH, 5, 6, [change] * 3),
             upstream.build_command(_KEY, Commands.body),
-            messages.build_result(_KEY, 1, 0, 1, _NONCE),
+            orders.build_result(_KEY, 1, 0, 1, _NONCE),
             messages.build_state(_KEY, {"v": 1}),
             b"\x01\x00\x02\x00" + bytes(20 + 64),
         )
         parsers = (
             lambda data: messages.parse_ack(_KEY, data),
-            lambda data: messages.parse_delta(_KEY, data),
-            lambda data: messages.parse_command(_KEY, _OTHER, data),
+            lambda data: orders.parse_delta(_KEY, data),
+            lambda data: orders.parse_command(_KEY, _OTHER, data),
             lambda data: upstream.parse_result(_KEY, data),
             lambda data: upstream.parse_state(_KEY, data),
             lambda data: upstream.parse_batch(data).slot(0),

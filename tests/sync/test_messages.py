@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from storage.mac import derive
-from sync import messages, upstream
+from sync import messages, orders, upstream
 
 KEY = derive(bytes(range(32)), b"cmd")
 APPROVE = derive(bytes(range(32)), b"approve")
@@ -24,8 +24,8 @@ changes = st.tuples(
 
 PARSERS = {
     "ack": lambda data: messages.parse_ack(KEY, data),
-    "delta": lambda data: messages.parse_delta(KEY, data),
-    "command": lambda data: messages.parse_command(KEY, APPROVE, data),
+    "delta": lambda data: orders.parse_delta(KEY, data),
+    "command": lambda data: orders.parse_command(KEY, APPROVE, data),
     "result": lambda data: upstream.parse_result(KEY, data),
     "state": lambda data: upstream.parse_state(KEY, data),
 }
@@ -58,7 +58,7 @@ def test_delta(epoch, revisions, wanted):
         times = struct.pack("<I", start)[:3] + struct.pack("<I", end)[:3]
         body += bytes([operation]) + pseudonym + times + bytes([group, version + 4 * uses])
     assert wire == sealed(body)
-    delta = messages.parse_delta(KEY, wire)
+    delta = orders.parse_delta(KEY, wire)
     assert (delta.epoch.to_bytes(4, "little"), delta.from_revision, delta.to_revision) == (epoch, *revisions)
     assert [delta.change(index) for index in range(delta.count)] == wanted
 
@@ -71,7 +71,7 @@ def test_command(operation, reason, nonce, command_id, deadline, operator, appro
     approval = upstream.approval(APPROVE, body) if approve else bytes(16)
     wire = upstream.build_command(KEY, body, approval)
     assert wire == sealed(body + (tag(body, APPROVE) if approve else bytes(16)))
-    command = messages.parse_command(KEY, APPROVE, wire)
+    command = orders.parse_command(KEY, APPROVE, wire)
     assert command.approved == (approve and approver > 0)
     assert (command.operation, command.reason, command.nonce) == (operation, reason, nonce)
     assert (command.number, command.deadline_s, command.operator) == (command_id, deadline, operator)
@@ -82,7 +82,7 @@ def test_command(operation, reason, nonce, command_id, deadline, operator, appro
 
 @given(st.integers(0, 255), st.integers(0, 65535), number, nonces)
 def test_result(operation, result, command_id, nonce):
-    wire = messages.build_result(KEY, operation, result, command_id, nonce)
+    wire = orders.build_result(KEY, operation, result, command_id, nonce)
     assert wire == sealed(bytes([1, operation]) + struct.pack("<HI", result, command_id) + nonce)
     assert upstream.parse_result(KEY, wire) == (operation, result, command_id, nonce)
 
@@ -165,7 +165,7 @@ def test_one_flipped_bit_is_refused(name, data):
         "ack": upstream.build_ack(KEY, b"epoc", 5, b"chain77"),
         "delta": upstream.build_delta(KEY, b"epoc", 1, 2, [upstream.pack_change(1, b"pseudo7")] * 2),
         "command": upstream.build_command(KEY, upstream.command_body(1, 2, bytes(16), 1, 2, 3)),
-        "result": messages.build_result(KEY, 1, 0, 1, bytes(16)),
+        "result": orders.build_result(KEY, 1, 0, 1, bytes(16)),
         "state": messages.build_state(KEY, {"v": 1, "online": 1}),
     }[name]
     PARSERS[name](wire)

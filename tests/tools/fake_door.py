@@ -13,7 +13,7 @@ import aiomqtt
 from journal_writer import Writer
 
 from storage.mac import derive
-from sync import messages
+from sync import messages, orders
 
 WAIT_S = 5
 
@@ -67,7 +67,7 @@ class FakeDoor:
             if leaf == "event/ack":
                 await self.acks.put(messages.parse_ack(self._key(b"event-ack"), message.payload))
             elif leaf == "list":
-                await self._list(messages.parse_delta(self._key(b"list"), message.payload))
+                await self._list(orders.parse_delta(self._key(b"list"), message.payload))
             else:
                 await self._command(message.payload)
 
@@ -78,7 +78,7 @@ class FakeDoor:
             await self.state()
 
     async def _command(self, payload):
-        command = messages.parse_command(self._key(b"cmd"), self._key(b"approve"), payload)
+        command = orders.parse_command(self._key(b"cmd"), self._key(b"approve"), payload)
         result = messages.DONE
         if command.nonce != self.nonce:
             result = messages.WRONG_SESSION
@@ -99,7 +99,7 @@ class FakeDoor:
         if self.answers:
             await self.publish(
                 "cmd/result",
-                messages.build_result(self._key(b"result"), command.operation, result, command.number, command.nonce),
+                orders.build_result(self._key(b"result"), command.operation, result, command.number, command.nonce),
             )
 
     async def publish(self, leaf, payload, retain=False):

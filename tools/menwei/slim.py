@@ -6,14 +6,15 @@
 
 MicroPython folds a constant only inside its own module: `record.GRANTED` elsewhere is two look-ups at run time, and
 each name takes room in flash, in the heap and in the table of names. The sources keep every number in one place and
-every name in full; a door just does not carry them. Shortened are private names and the arguments that nobody passes by
-name. Lines keep their numbers, so tracebacks fit the source.
+every name in full; a door just does not carry them. Shortened are the names of functions, classes and attributes that
+only these modules use, and the arguments that nobody passes by name. Names that never stand in the same place share a
+short one (menwei.shortnames). `const` is known to the compiler and need not be imported. Lines keep their numbers, so
+tracebacks fit the source.
 """
 
 import ast
-import itertools
-import string
-from collections import Counter
+
+from menwei.shortnames import shortnames
 
 
 class SlimError(Exception):
@@ -53,38 +54,19 @@ def _name_of(node):
 class Slim:
     """All modules of a door, read once."""
 
-    def __init__(self, sources):
-        """Take a dict of module name to source text."""
+    def __init__(self, sources, foreign=()):
+        """Take a dict of module name to source text, and the names that others use, too (menwei.foreign)."""
         self._sources = sources
         self._trees = {name: ast.parse(text) for name, text in sources.items()}
         self._known = {
             name: {key: value for key, value in _constants(tree).items() if not key.startswith("_")}
             for name, tree in self._trees.items()
         }
-        self.short = self._shorten()
+        self.short = shortnames(self._trees, foreign)
+        self._pool = sorted(set(self.short.values()), key=lambda short: (len(short), short))
         self._keywords = {
             node.arg for tree in self._trees.values() for node in ast.walk(tree) if isinstance(node, ast.keyword)
         }
-
-    def _shorten(self):
-        """Give each private name that is defined in these modules a short one, the most frequent the shortest.
-
-        A name that is only read belongs to somebody else (`asyncio.core._io_queue`) and keeps its own.
-        """
-        count, defined = Counter(), set()
-        for tree in self._trees.values():
-            for node in ast.walk(tree):
-                name, own = _name_of(node)
-                count[name] += 1
-                if own:
-                    defined.add(name)
-        wanted = sorted(
-            (name for name in defined if name.startswith("_") and not name.startswith("__") and len(name) > 2),
-            key=lambda name: (-count[name], name),
-        )
-        letters = string.ascii_letters + string.digits
-        free = ("_" + "".join(pair) for width in (1, 2) for pair in itertools.product(letters, repeat=width))
-        return dict(zip(wanted, (name for name in free if name not in count), strict=False))
 
     def text(self, module):
         """Return the source of one module with foreign constants inlined and its own made private.
@@ -131,11 +113,11 @@ class Slim:
     def _arguments(self, node, outer, barred):
         """Yield the edits that shorten the arguments of all functions in `node`.
 
-        The short names are those of `short`, which are in the table of names anyway, without those in `barred`.
+        The short names are in the table of names anyway; those in `barred` have a meaning in the module.
         """
         inner = outer
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            free = (name for name in self.short.values() if name not in barred and name not in outer.values())
+            free = (name for name in self._pool if name not in barred and name not in outer.values())
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             arguments += [extra for extra in (node.args.vararg, node.args.kwarg) if extra]
             own = {
@@ -156,7 +138,7 @@ class Slim:
         for node in ast.walk(tree):
             if not isinstance(node, ast.ImportFrom):
                 continue
-            ours = False
+            ours = node.module in self._known
             for alias in node.names:
                 name = alias.asname or alias.name
                 if alias.name in self._known.get(node.module, {}):
@@ -165,7 +147,7 @@ class Slim:
                 elif f"{node.module}.{alias.name}" in self._known:
                     aliases[name] = f"{node.module}.{alias.name}"
                     ours = True
-            if ours:
+            if ours or node.module == "micropython":
                 imports.append(node)
         return direct, aliases, imports
 
@@ -176,7 +158,9 @@ class Slim:
             name = alias.asname or alias.name
             if name in direct or (name in aliases and name not in needed):
                 continue
-            kept.append(alias)
+            if node.module == "micropython" and name == "const":
+                continue  # the compiler knows it without; here it would be one more name in the module
+            kept.append(ast.alias(self.short.get(alias.name, alias.name), alias.asname))
         text = ast.unparse(ast.ImportFrom(node.module, kept, 0)) if kept else "pass"
         return text + "\n" * (node.end_lineno - node.lineno)
 

@@ -1,0 +1,165 @@
+"""Short names for what only a door's own modules name, as few of them as possible.
+
+    short = shortnames({"firmware.door": tree, …}, foreign)     # {"_held_warn_s": "_a", "advance": "_b", …}
+
+MicroPython keeps each name that it has met in a table that never shrinks: 7 bytes, the characters and one more, and
+the table grows by doubling. So names that never stand in the same place get the same short one. Such places are the
+names of one module, and the attributes of one class with those that it inherits from or that inherit from it. An
+attribute that is set from outside may belong to any class, so it shares its short name with no other attribute.
+
+Kept are the names of somebody else (`foreign`), of arguments that are passed by name, of modules, and of exceptions,
+because a log says them.
+"""
+
+import ast
+import builtins
+import itertools
+import string
+from collections import Counter
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
+_LETTERS = string.ascii_letters + string.digits
+
+
+def _is_exception(name, bases):
+    """Whether a class is an exception, by the names of the classes that it inherits from."""
+    known = getattr(builtins, name, None)
+    if isinstance(known, type):
+        return issubclass(known, BaseException)
+    return any(_is_exception(base, bases) for base in bases.get(name, ()))
+
+
+def _bodies(tree):
+    """Yield the nodes that run in the body of a class, not in its methods, in the namespace of the class."""
+    pending = list(ast.iter_child_nodes(tree))
+    while pending:
+        node = pending.pop()
+        yield node
+        if isinstance(node, (*FUNCTIONS, ast.Lambda)):
+            pending += [*getattr(node, "decorator_list", ()), *node.args.defaults, *node.args.kw_defaults]
+        else:
+            pending += ast.iter_child_nodes(node)
+        pending = [child for child in pending if child]
+
+
+def _in_module(tree):
+    """Names that stand by themselves anywhere in a module."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, DEFINITIONS):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            found.add(node.name)
+    return found
+
+
+def _in_class(tree):
+    """Attributes of a class and of its objects, as far as its own text tells, and names that its body looks up."""
+    found = {node.name for node in tree.body if isinstance(node, DEFINITIONS)}
+    found |= {node.id for node in _bodies(tree) if isinstance(node, ast.Name)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+            found.add(node.attr)
+    return found
+
+
+def _set_from_outside(tree):
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and not isinstance(node.ctx, ast.Load)
+        and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    }
+
+
+def places(trees):
+    """Return sets of names; two names of one set must stay two."""
+    found = [_in_module(tree) for tree in trees.values()]
+    outside = set().union(*(_set_from_outside(tree) for tree in trees.values()))
+    groups = {}  # class: the list that it shares with its relatives, [names]
+    for node in (node for tree in trees.values() for node in ast.walk(tree)):
+        if isinstance(node, ast.ClassDef):
+            group = groups.setdefault(node.name, [set()])
+            group[0] |= _in_class(node) | outside
+            for base in node.bases:
+                name = base.id if isinstance(base, ast.Name) else getattr(base, "attr", "")
+                other = groups.setdefault(name, [set()])
+                group[0] |= other[0]
+                for relative, names in groups.items():
+                    if names is other:
+                        groups[relative] = group
+    unique = {id(group): group[0] for group in groups.values()}
+    return [*found, *unique.values(), outside]
+
+
+def _defined(tree):
+    """Names of functions, classes and attributes that a module defines, and its own private ones of any kind."""
+    for node in ast.walk(tree):
+        if isinstance(node, DEFINITIONS):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            yield node.attr
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id.startswith("_"):
+            yield node.id
+        elif isinstance(node, ast.arg) and node.arg.startswith("_"):
+            yield node.arg
+    for body in (tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))):
+        for node in body.body:
+            if isinstance(node, ast.Assign):
+                yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+
+
+def _kept(trees):
+    """Names of ours that stay as they are."""
+    nodes = [node for tree in trees.values() for node in ast.walk(tree)]
+    bases = {
+        node.name: [base.id for base in node.bases if isinstance(base, ast.Name)]
+        for node in nodes
+        if isinstance(node, ast.ClassDef)
+    }
+    kept = {name for name in bases if _is_exception(name, bases)}
+    keywords = {node.arg for node in nodes if isinstance(node, ast.keyword)}
+    kept |= {node.arg for node in nodes if isinstance(node, ast.arg) and node.arg in keywords}
+    kept |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
+    kept |= {node.asname for node in nodes if isinstance(node, ast.alias) and node.asname}
+    return kept.union(*(module.split(".") for module in trees))
+
+
+def shortnames(trees, foreign=()):
+    """Return a dict of names to short names; a name that stays is not in it.
+
+    Args:
+        trees: dict of module name to syntax tree.
+        foreign: names that others use for the same things, or use for theirs.
+    """
+    count = Counter()
+    for node in (node for tree in trees.values() for node in ast.walk(tree)):
+        for field in ("id", "attr", "arg", "name"):
+            name = getattr(node, field, None)
+            if isinstance(name, str):
+                count[name] += 1
+    kept = _kept(trees) | set(foreign)
+    wanted = {name for tree in trees.values() for name in _defined(tree)}
+    wanted = {name for name in wanted if len(name) > 2 and not name.startswith("__") and name not in kept}
+    where = {name: [] for name in wanted}
+    for place in places(trees):
+        taken = set()  # short names in use here
+        for name in place & wanted:
+            where[name].append(taken)
+    free = ("_" + "".join(pair) for width in (1, 2) for pair in itertools.product(_LETTERS, repeat=width))
+    free = [name for name in itertools.islice(free, 2000) if name not in count]
+    short = {}
+    # Who stands in most places has the least choice, and chooses first.
+    for name in sorted(wanted, key=lambda name: (-len(where[name]), -count[name], name)):
+        short[name] = next(new for new in free if not any(new in taken for taken in where[name]))
+        for taken in where[name]:
+            taken.add(short[name])
+    return short
