@@ -17,9 +17,14 @@ from boards.sim.cards import Card
 _KINDS = {"uid": "cards.Card", "classic": "classic.Classic", "ntag424": "ntag424.Ntag424", "desfire": "desfire.Desfire"}
 
 
+def is_file(name):
+    """Tell whether a card lies in a file, or is no more than a UID."""
+    return name.endswith(".json")
+
+
 def load(name):
     """Make the card of a UID in hex or of a file `*.json`; raises ValueError or OSError."""
-    if not name.endswith(".json"):
+    if not is_file(name):
         return Card(unhexlify(name))
     with open(name) as file:
         kept = json.load(file)
@@ -38,7 +43,7 @@ def from_dict(kept):
 
 def save(card, name):
     """Write a card back to its file; one without a file has nothing to keep."""
-    if not name.endswith(".json"):
+    if not is_file(name):
         return
     with open(name + ".new", "w") as file:
         json.dump(card.to_dict(), file)

@@ -98,7 +98,10 @@ def put_card(name, until_us=None, further=False):
             break
     if not further:
         take_card()
-    with _Ballast():
+    if card_files.is_file(name):
+        with _Ballast():
+            card = card_files.load(name)
+    else:
         card = card_files.load(name)
     chip.field.put(card)
     clock.stir()
