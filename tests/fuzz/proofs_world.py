@@ -101,9 +101,10 @@ class Air:
         elif len(reply) > 64:
             self.outcome = GARBLED
         else:
-            if len(reply) >= 37:
-                self.proof = True
             self.outcome = self._put(reply) if reply else TIMEOUT
+        # What is forged may by chance be what the card said
+        if len(reply) >= 37 and self.outcome == len(reply) and self.frame[1 : 1 + len(reply)] == reply:
+            self.proof = True
 
     def poll(self):
         if self.busy:
