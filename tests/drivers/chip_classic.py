@@ -230,6 +230,24 @@ class Torn(Counting):
     def cut(self):
         self.bench.chip.miso = 0xFF
 
+    def test_cancelled(self):
+        card = classic_card()
+        for waits in range(1, 40, 3):
+            self.bench.cards.forget()
+            self.field.put(card)
+            self.assertEqual(self.find(), 4)
+            proof = self.prover.prove(self.bench.credential)
+            try:
+                for _ in range(waits):
+                    proof.send(None)
+            except StopIteration:
+                pass
+            proof.close()
+            self.bench.cards.lost()
+            self.assertFalse(self.bench.chip.registers[0x08] & CRYPTO1_ON)
+            self.away()
+            self.passes(card, held(card) + 1)
+
     def test_left_on_the_reader(self):
         card = classic_card()
         self.field.put(card)
