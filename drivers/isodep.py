@@ -102,7 +102,7 @@ class IsoDep:
     async def exchange(self, buf, length):
         """Send buf[:length] and receive the answer into buf. Gives its length, or -1 and `broken`.
 
-        An answer longer than buf is refused. At most two blocks are repeated in a row, 7.5.4 and 7.5.5.
+        An answer longer than buf is refused. A block is asked for again twice at most, by the rules of 7.5.4 and 7.5.5.
         """
         frame = self._frame
         begin = 0  # of the piece on its way, which ends at `end`
