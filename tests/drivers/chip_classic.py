@@ -113,6 +113,21 @@ class Strangers(Counting):
         card._levels = [card.uid + bytes((0x9C ^ 0x59 ^ 0x9B ^ 0x33,))]
         self.false(card)
 
+    def test_who_has_gone_before_the_end_is_not_false(self):
+        results = set()
+        for delay_us in range(0, 140_000, 3_000):
+            self.bench.cards.forget()
+            card = classic_card(bytes(16))
+            self.field.put(card)
+            self.assertEqual(self.find(), 4)
+            clock.at_us(clock.now_us() + delay_us, self.field.remove, card)
+            result = self.prove(self.prover)
+            self.assertEqual(result, FALSE if self.field.cards else LOST)
+            results.add(result)
+            clock.sleep_us(140_000)
+            self.away()
+        self.assertEqual(results, {FALSE, LOST})
+
     def test_without_a_valid_counter(self):
         """The key is right (it can be found out), the MAC is not."""
         other = b"\x9c\x59\x9b\x33"
