@@ -86,8 +86,7 @@ class Classic:
         for at in (0, 16):
             if not await self._read(first + (at >> 4)):
                 return LOST
-            for index in range(16):
-                blocks[at + index] = frame[1 + index]
+            blocks[at : at + 16] = frame[1:17]
         fitting = Cmac(self._derived(credential, sector, master, b"menwei C"))
         counter = -1
         spare = 0
@@ -109,12 +108,8 @@ class Classic:
         credential.counter = counter
         if counter < _MOST:
             counter += 1
-            blocks[spare] = 1
-            blocks[spare + 1] = counter & 0xFF
-            blocks[spare + 2] = counter >> 8 & 0xFF
-            blocks[spare + 3] = counter >> 16
-            blocks[spare + 4] = version
-            blocks[spare + 5] = blocks[spare + 6] = blocks[spare + 7] = 0
+            blocks[spare : spare + 4] = ((counter << 8) + 1).to_bytes(4, "little")
+            blocks[spare + 4 : spare + 8] = bytes((version, 0, 0, 0))
             self._seal(fitting, first, spare, True)
             if await self._written(first + (spare >> 4), spare):
                 credential.counter = counter
@@ -126,8 +121,7 @@ class Classic:
         blocks = self._blocks
         message = self._sealed
         message[0] = first + (at >> 4)
-        for index in range(8):
-            message[1 + index] = blocks[at + index]
+        message[1:] = blocks[at : at + 8]
         tag = seal.tag(message, 9)
         differs = blocks[at] ^ 1
         for index in range(8):
@@ -142,14 +136,10 @@ class Classic:
         blocks = self._blocks
         if await self._exchange(_WRITE, block) != NIBBLE or frame[1] & 15 != _ACK:
             return False
-        for index in range(16):
-            frame[1 + index] = blocks[at + index]
+        frame[1:17] = blocks[at : at + 16]
         if await self._sent(16) != NIBBLE or frame[1] & 15 != _ACK or not await self._read(block):
             return False
-        differs = 0
-        for index in range(16):
-            differs |= frame[1 + index] ^ blocks[at + index]
-        return not differs
+        return frame[1:17] == blocks[at : at + 16]
 
     async def _read(self, block):
         """A block into frame[1:17]."""

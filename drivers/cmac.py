@@ -11,29 +11,24 @@ from micropython import const
 _ECB = const(1)
 
 
-def _doubled(block):
-    """The block times x in GF(2^128), RFC 4493 2.3."""
-    result = bytearray(16)
-    carry = 0
-    for index in range(15, -1, -1):
-        carry |= block[index] << 1
-        result[index] = carry & 0xFF
-        carry >>= 8
-    if carry:
-        result[15] ^= 0x87
-    return result
-
-
 class Cmac:
-    """One key; it keeps the key's AES object, so that a tag leaves no garbage."""
+    """One key; a tag leaves no garbage."""
 
     def __init__(self, key):
         """`key` is 16 bytes."""
         self._aes = aes(key, _ECB)
         self._block = block = bytearray(16)
         self._aes.encrypt(block, block)
-        self._whole = _doubled(block)
-        self._padded = _doubled(self._whole)
+        self._masks = []
+        for _ in range(2):  # the block times x in GF(2^128), RFC 4493 2.3
+            carry = 0
+            for index in range(15, -1, -1):
+                carry |= block[index] << 1
+                block[index] = carry & 0xFF
+                carry >>= 8
+            if carry:
+                block[15] ^= 0x87
+            self._masks.append(bytes(block))
 
     def tag(self, message, length, room=16):
         """The tag of message[:length]: 16 bytes in a buffer that the next call writes anew.
@@ -43,14 +38,15 @@ class Cmac:
         """
         block = self._block
         end = max(room, length + 15 & ~15)
-        mask = self._whole if length == end else self._padded
-        for index in range(16):
-            block[index] = 0
+        mask = self._masks[length < end]
         for index in range(end):
             byte = message[index] if index < length else 0x80 if index == length else 0
-            if index >= end - 16:
-                byte ^= mask[index & 15]
-            block[index & 15] ^= byte
-            if index & 15 == 15:
+            at = index & 15
+            if index > 15:
+                byte ^= block[at]
+            if index + 16 >= end:
+                byte ^= mask[at]
+            block[at] = byte
+            if at == 15:
                 self._aes.encrypt(block, block)
         return block

@@ -28,7 +28,7 @@ _FIRST = const(b"\x90\x71\x00\x00\x02\x00\x00\x00")  # the key number comes to 5
 _SECOND = const(b"\x90\xaf\x00\x00\x20")
 _CLEAR = const(34)  # where in the buffer an answer is decrypted to
 
-# Frame waiting times of these cards' ATS: 06 75 77 71 02 80 (FWI 7) and 06 75 77 81 02 80 (FWI 8)
+# Frame waiting times of these cards' ATS: 06 77 77 71 02 80 (FWI 7) and 06 75 77 81 02 80 (FWI 8)
 _FWT_NTAG_MS = const(39)
 _FWT_DESFIRE_MS = const(78)
 
@@ -87,16 +87,14 @@ class Ev2:
 
     def _put(self, apdu):
         """A command into the buffer; gives its length."""
-        data = self._data
-        for index in range(len(apdu)):
-            data[index] = apdu[index]
-        return len(apdu)
+        length = len(apdu)
+        self._data[:length] = apdu
+        return length
 
     def _card_key(self, master, uid, number):
         """The card's own key; with it the command that begins the exchange."""
         message = self._message
-        for index in range(7):
-            message[1 + index] = uid[index]
+        message[1:8] = uid[:7]
         message[17] = number
         self._put(_FIRST)
         return Cmac(master).tag(message, 18, 32)
@@ -110,9 +108,8 @@ class Ev2:
         """The second command, from the card's E(RndB): E(RndA || RndB rotated left by a byte)."""
         clear = self._opened(key)
         secret = self._random
-        fresh = urandom(16)
+        secret[:16] = urandom(16)
         for index in range(16):
-            secret[index] = fresh[index]
             secret[16 + index] = clear[(index + 1) & 15]
         self._put(_SECOND)
         aes(key, _CBC, bytes(16)).encrypt(secret, self._secret)

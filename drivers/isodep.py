@@ -24,7 +24,6 @@ _WTX = const(0xF2)
 _CHAINING = const(0x10)
 
 _FRAME = const(64)
-_FSC = const(b"\x10\x18\x20\x28\x30\x40")  # frame sizes of FSCI 0 to 5, table 1; from 6 on they exceed ours
 _UNIT_US = const(303)  # 256 * 16 / fc, rounded up; FWT and SFGT are this, doubled FWI or SFGI times, 7.2
 _ACTIVATION_US = const(6_000)  # 4.83 ms for RATS, 5.6.1.1, and for S(DESELECT), 8.1; the chip's clock is a poor one
 _TRIES = const(2)  # times that one block is asked for again
@@ -63,21 +62,11 @@ class IsoDep:
 
     async def activate(self):
         """Request the answer to select and take its limits. Gives True; False leaves the card in an unknown state."""
-        frame = self._frame
         self.broken = False
         self._number = 0
-        count = tries = 0
-        while count <= 0:
-            if tries == _TRIES:
-                return False
-            tries += 1
-            frame[1] = _RATS
-            frame[2] = _PARAMETERS
-            self._send(2, _ACTIVATION_US)
-            count = BUSY
-            while count == BUSY:
-                await sleep_ms(1)
-                count = self._heard()
+        count = await self._ask(_RATS, 2)
+        if not count:
+            return False
         guard_ms = self._parameters(count)
         if guard_ms < 0:
             self.broken = True
@@ -92,33 +81,28 @@ class IsoDep:
         if frame[1] != count:  # TL counts itself
             return -1
         size = 32
-        fwi = 4
-        sfgi = 0
+        timing = 0x40  # FWI 4, SFGI 0
         if count > 1:
             form = frame[2]
-            at = 3
-            if form & 0x10:  # TA: other bit rates, which nobody asked for
-                at += 1
-            if form & 0x20:
-                fwi = frame[at] >> 4
-                sfgi = frame[at] & 15
-                at += 1
-            if form & 0x40:  # TC: whether CID and NAD are understood
-                at += 1
-            if at > count + 1:
+            at = 3 + (form >> 4 & 1)  # behind TA: other bit rates, which nobody asked for
+            if at + (form >> 5 & 1) + (form >> 6 & 1) > count + 1:
                 return -1
+            if form & 0x20:
+                timing = frame[at]
             form &= 15
-            size = _FSC[form] if form < 5 else _FRAME
+            size = 16 + 8 * form if form < 5 else _FRAME  # table 1; from 6 on cards take more than we send
         self._piece = size - 3
+        fwi = timing >> 4
+        timing &= 15
         # 15 is RFU and means the default, 5.2.5
         self._fwt_us = min(_UNIT_US << (fwi if fwi < 15 else 4), self._max_us)
         # A sleep may be almost a millisecond short
-        return min((_UNIT_US << sfgi) // 1000 + 2, _GUARD_MS) if 0 < sfgi < 15 else 0
+        return min((_UNIT_US << timing) // 1000 + 2, _GUARD_MS) if 0 < timing < 15 else 0
 
     async def exchange(self, buf, length):
         """Send buf[:length] and receive the answer into buf. Gives its length, or -1 and `broken`.
 
-        An answer longer than buf is refused. At most two blocks are repeated in a row, 7.5.4 and 7.5.5.
+        An answer longer than buf is refused. A block is asked for again twice at most, by the rules of 7.5.4 and 7.5.5.
         """
         frame = self._frame
         begin = 0  # of the piece on its way, which ends at `end`
@@ -192,15 +176,22 @@ class IsoDep:
         self.broken = True
         return -1
 
-    async def deselect(self):
-        """Send the card to HALT, 8.1. It may be gone already."""
-        tries = _TRIES
+    def deselect(self):
+        """To be awaited: send the card to HALT, 8.1. It may be gone already."""
+        return self._ask(_DESELECT, 1)
+
+    async def _ask(self, first, length):
+        """RATS or S(DESELECT), twice if need be. Gives the bytes of the answer, 0 for none."""
+        frame = self._frame
         count = 0
-        while tries and count <= 0:
+        tries = _TRIES
+        while tries and not count:
             tries -= 1
-            self._frame[1] = _DESELECT
-            self._send(1, _ACTIVATION_US)
+            frame[1] = first
+            frame[2] = _PARAMETERS
+            self._send(length, _ACTIVATION_US)
             count = BUSY
             while count == BUSY:
                 await sleep_ms(1)
                 count = self._heard()
+        return count

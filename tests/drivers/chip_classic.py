@@ -113,6 +113,21 @@ class Strangers(Counting):
         card._levels = [card.uid + bytes((0x9C ^ 0x59 ^ 0x9B ^ 0x33,))]
         self.false(card)
 
+    def test_who_has_gone_before_the_end_is_not_false(self):
+        results = set()
+        for delay_us in range(0, 140_000, 3_000):
+            self.bench.cards.forget()
+            card = classic_card(bytes(16))
+            self.field.put(card)
+            self.assertEqual(self.find(), 4)
+            clock.at_us(clock.now_us() + delay_us, self.field.remove, card)
+            result = self.prove(self.prover)
+            self.assertEqual(result, FALSE if self.field.cards else LOST)
+            results.add(result)
+            clock.sleep_us(140_000)
+            self.away()
+        self.assertEqual(results, {FALSE, LOST})
+
     def test_without_a_valid_counter(self):
         """The key is right (it can be found out), the MAC is not."""
         other = b"\x9c\x59\x9b\x33"
@@ -229,6 +244,24 @@ class Torn(Counting):
 
     def cut(self):
         self.bench.chip.miso = 0xFF
+
+    def test_cancelled(self):
+        card = classic_card()
+        for waits in range(1, 40, 3):
+            self.bench.cards.forget()
+            self.field.put(card)
+            self.assertEqual(self.find(), 4)
+            proof = self.prover.prove(self.bench.credential)
+            try:
+                for _ in range(waits):
+                    proof.send(None)
+            except StopIteration:
+                pass
+            proof.close()
+            self.bench.cards.lost()
+            self.assertFalse(self.bench.chip.registers[0x08] & CRYPTO1_ON)
+            self.away()
+            self.passes(card, held(card) + 1)
 
     def test_left_on_the_reader(self):
         card = classic_card()

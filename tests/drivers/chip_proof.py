@@ -83,6 +83,17 @@ class Ntag(Aes):
                     self.assertEqual(self.prove(self.prover), PROVEN)
                 self.away()
 
+    def test_a_card_that_does_not_hear_the_end(self):
+        # it lies in PROTOCOL, deaf to WUPA, until the field is cycled
+        card = self.make()
+        card.fault(DEAF, 5, 2)
+        self.field.put(card)
+        self.assertEqual(self.find(), 7)
+        self.assertEqual(self.prove(self.prover), PROVEN)
+        self.bench.cards.forget()
+        self.assertEqual(self.find(20), 7)
+        self.assertEqual(self.prove(self.prover), PROVEN)
+
     def test_gone_at_any_moment_is_lost(self):
         proven = 0
         for delay_us in range(0, 40_000, 700):
