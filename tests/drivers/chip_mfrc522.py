@@ -258,3 +258,23 @@ class Exchange(WithChip):
         self.chip.irq = 0x46  # ErrIRq: the first bits have stopped the timer
         self.assertEqual(self.until_done(), GARBLED)
         self.assertEqual(self.chip.frames[-1], b"\x02\x00")
+
+
+class Coprocessor(WithChip):
+    def test_is_never_used(self):
+        # clones hang in it; CRC_A is made by software
+        commands = []
+        store = self.chip.store
+
+        def watch(address, value):
+            if address == 0x01:
+                commands.append(value & 0x0F)
+            store(address, value)
+
+        self.chip.store = watch
+        self.start()
+        self.chip.answers = [b"\x04\x00"]
+        self.send(b"\x52", 7)
+        self.reader.poll()
+        self.assertTrue(0x0C in commands)
+        self.assertFalse(0x03 in commands)
