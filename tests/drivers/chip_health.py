@@ -1,4 +1,4 @@
-"""What fails in the field, each fault put into the simulated chip, and that the reader comes back: see docs/reader.md."""
+"""What fails in the field, each fault put into the simulated chip, and the way back: see docs/reader.md."""
 
 import asyncio
 import gc

@@ -2,8 +2,8 @@
 
     python -m tests.fuzz [PART OF A NAME...]       # FUZZ_COUNT cases of each, from FUZZ_SEED on
 
-Each `chip_fuzz_*.py` in this folder is one fuzzer: a chip test that takes COUNT and SEED from settings.py, case n having
-the seed SEED + n. Here they get a million, in pieces, each in a fresh interpreter.
+Each `chip_fuzz_*.py` in this folder is one fuzzer: a chip test that takes COUNT and SEED from settings.py, case n
+having the seed SEED + n. Here they get a million, in pieces, each in a fresh interpreter.
 """
 
 import os
