@@ -6,15 +6,16 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test soak mutants bench mpy lint fmt check clean
+.PHONY: help setup sim test soak fuzz mutants bench mpy lint fmt check clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(STAMP): pyproject.toml requirements.lock tools/fetch_unittest.py
+$(STAMP): pyproject.toml requirements.lock tests/bench/requirements.txt tools/fetch_unittest.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -r tests/bench/requirements.txt
 	$(BIN)/python tools/fetch_unittest.py
 	@touch $(STAMP)
 
@@ -31,6 +32,9 @@ test: $(STAMP) ## run all tests
 
 soak: $(STAMP) ## power cuts on random workloads without end; SOAK_SECONDS=..., MENWEI_SEED=..., or ARGS=FILE of a failure
 	$(BIN)/python -m tests.soak $(ARGS)
+
+fuzz: $(STAMP) ## feed a million generated card answers to each reader of cards; FUZZ_COUNT=..., FUZZ_SEED=...
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 mutants: $(STAMP) ## change listed lines one at a time: each must be noticed; ARGS=words chooses some
 	$(BIN)/python -m tests.mutants $(ARGS)

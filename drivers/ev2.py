@@ -7,7 +7,7 @@ AuthenticateEV2First as in NXP AN12196 6.6, in ISO 7816-4 frames, with the card'
 genuine by its cryptogram only: 16 random bytes of ours, which it returns rotated and encrypted.
 """
 
-from os import urandom
+import os
 
 from cryptolib import aes
 from micropython import const
@@ -108,7 +108,7 @@ class Ev2:
         """The second command, from the card's E(RndB): E(RndA || RndB rotated left by a byte)."""
         clear = self._opened(key)
         secret = self._random
-        secret[:16] = urandom(16)
+        secret[:16] = os.urandom(16)
         for index in range(16):
             secret[16 + index] = clear[(index + 1) & 15]
         self._put(_SECOND)

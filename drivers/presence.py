@@ -1,7 +1,7 @@
 """Who lies at the reader: which cards are known, whose turn it is to be asked for, and who is reported.
 
-The base of `Iso14443a` (drivers/iso14443a.py), which does the talking. Up to four cards are known at a time; each is one
-presence, however long it stays.
+The base of `Iso14443a` (drivers/iso14443a.py), which does the talking. Up to four cards are known at a time; each is
+one presence, however long it stays.
 """
 
 from micropython import const

@@ -76,7 +76,7 @@ def command(link, payload, retained):
             link._number = number
             if host.monotonic_s() - link._session_s > order.deadline_s:
                 result = messages.TOO_LATE
-            elif operation == messages.OP_UNLOCK and not order.approved:
+            elif operation in (messages.OP_UNLOCK, messages.OP_DROP_CARD_KEY) and not order.approved:
                 result = messages.NOT_APPROVED
             else:
                 result = host.command(order)

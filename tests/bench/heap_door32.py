@@ -147,10 +147,17 @@ class Socket:
     pass
 
 
+class Cryptolib:
+    @staticmethod
+    def aes(key, mode, vector=None):
+        pass
+
+
 sys.modules["machine"] = Machine
 sys.modules["esp32"] = Chip
 sys.modules["network"] = Network
 sys.modules["socket"] = Socket
+sys.modules["cryptolib"] = Cryptolib
 
 with open("/provision.json", "w") as file:
     json.dump(

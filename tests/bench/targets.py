@@ -6,6 +6,8 @@ Budgets (`boot.*`, `tap.alloc_bytes`) only ever go down.
 _JSON = "one JSON file per card on LittleFS, 1,000 cards"
 _LINE = "LittleFS, append and flush a line of 32 bytes"
 _LINES = "LittleFS, lines of 32 bytes in the same region"
+_PUBLIC = "mfrc522 0.0.7 of PyPI on the same chip model"
+_PUBLISHED = "published for the known MicroPython driver, not measured"
 _ROOM = "JSON files on LittleFS in a region of that size"
 
 TARGETS = {
@@ -32,6 +34,15 @@ TARGETS = {
     "mount.reads": ("<=", 600, "reads", "reading both regions through, 256 bytes at a time"),
     "mount.bytes": ("<=", 262_144, "bytes", "reading both regions through"),
     "reader.ntag424.ms": ("<=", 45, "ms, from the first look", "HLTA and SELECT again, then a look every 10 ms"),
+    "reader.uid4.cs": ("<=", 28, "chip selects", _PUBLIC),
+    "reader.uid4.bytes": ("<=", 84, "bytes", _PUBLIC),
+    "reader.uid7.cs": ("<=", 46, "chip selects", _PUBLISHED),
+    "reader.uid7.bytes": ("<=", 140, "bytes", _PUBLISHED),
+    "reader.idle.cs": ("<=", 10, "chip selects", _PUBLIC),
+    "reader.idle.block_ms": ("<=", 3, "ms", _PUBLIC + ", the same clock"),
+    "reader.detect_ms.mean": ("<=", 22, "ms", _PUBLIC + ": the look before that alone"),
+    "reader.detect_ms.p99": ("<=", 50, "ms", _PUBLIC + ": the look before that alone"),
+    "reader.alloc_bytes": ("<=", 256, "bytes", _PUBLISHED),
     "wear.max_erases_10y": (
         "<=",
         600,

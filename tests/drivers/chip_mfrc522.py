@@ -258,3 +258,69 @@ class Exchange(WithChip):
         self.chip.irq = 0x46  # ErrIRq: the first bits have stopped the timer
         self.assertEqual(self.until_done(), GARBLED)
         self.assertEqual(self.chip.frames[-1], b"\x02\x00")
+
+
+class Authentication(WithChip):
+    KEY = b"\x01\x02\x03\x04\x05\x06"
+    UID = b"\xb1\xec\x02\x80"
+
+    def setUp(self):
+        super().setUp()
+        self.start()
+
+    def test_frames_on_the_bus(self):
+        self.reader.authenticate(0x60, 4, self.KEY, self.UID)
+        self.assertEqual(
+            self.chip.frames,
+            [b"\x58\x03", b"\x5a\xe8", b"\x08\x7f", b"\x14\x80", b"\x12\x60\x04" + self.KEY + self.UID, b"\x02\x0e"],
+        )
+
+    def test_outcomes(self):
+        for irq, status, outcome in ((0x14, 0x08, 0), (0x14, 0x00, TIMEOUT), (0x05, 0x00, TIMEOUT), (0x04, 0x08, BUSY)):
+            self.reader.authenticate(0x61, 4, self.KEY, self.UID)
+            self.chip.irq = irq
+            self.chip.registers[0x08] = status
+            self.assertEqual(self.reader.poll(), outcome)
+
+    def test_one_that_breaks_off_ends_all_the_same(self):
+        self.reader.authenticate(0x60, 4, self.KEY, self.UID)
+        self.chip.irq = 0x06  # the first bits stopped the timer, and nothing more came
+        begin = ticks_ms()
+        outcome = BUSY
+        while outcome == BUSY:
+            outcome = self.reader.poll()
+            self.assertTrue(ticks_diff(ticks_ms(), begin) < 1000)
+        self.assertEqual(outcome, TIMEOUT)
+
+    def test_plain(self):
+        self.chip.registers[0x08] = 0x08
+        self.reader.plain()
+        self.assertEqual(self.chip.registers[0x08] & 0x08, 0)
+        self.assertEqual(self.chip.registers[0x01] & 0x0F, 0)
+
+    def test_other_frames_have_their_own_timeout_again(self):
+        self.reader.authenticate(0x60, 4, self.KEY, self.UID)
+        self.send(b"\x52", 7)
+        self.assertEqual(self.chip.registers[0x2C] << 8 | self.chip.registers[0x2D], 100)
+        self.chip.irq = 0x10  # IdleIRq means nothing here
+        self.assertEqual(self.reader.poll(), BUSY)
+
+
+class Coprocessor(WithChip):
+    def test_is_never_used(self):
+        # clones hang in it; CRC_A is made by software
+        commands = []
+        store = self.chip.store
+
+        def watch(address, value):
+            if address == 0x01:
+                commands.append(value & 0x0F)
+            store(address, value)
+
+        self.chip.store = watch
+        self.start()
+        self.chip.answers = [b"\x04\x00"]
+        self.send(b"\x52", 7)
+        self.reader.poll()
+        self.assertTrue(0x0C in commands)
+        self.assertFalse(0x03 in commands)

@@ -9,7 +9,7 @@ from boards.sim import clock, pins, spibus
 from boards.sim.cards import Card
 from boards.sim.mfrc522_chip import Mfrc522Chip
 from drivers import iso14443a, mfrc522
-from drivers.iso14443a import SEVERAL, Iso14443a, ReaderFault
+from drivers.iso14443a import Iso14443a, ReaderFault
 from drivers.mfrc522 import Mfrc522
 from machine import SPI, Pin
 
