@@ -52,6 +52,7 @@ _ON_DEMAND = (
     "storage.cardpages",
     "storage.cardrevision",
     "storage.cardsector",
+    "storage.packing",
 )
 
 
@@ -60,7 +61,7 @@ class ListFull(OSError):
 
 
 class Allowlist:
-    """The cards that a door knows. The values of a change are those of `storage.entry.pack`.
+    """The cards that a door knows. The values of a change are those of `storage.packing.pack`.
 
     To read: entry, office_epoch, revision, reconciling, torn, repairs, dropped, errors.
     """

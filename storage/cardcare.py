@@ -19,13 +19,11 @@ from storage.entry import (
     REVOKED,
     get24,
     home_page,
-    settle,
     state,
     step,
-    token,
     valid,
-    whole,
 )
+from storage.packing import settle, token, whole
 
 # In the index of slots: the home page, plus 16 with a counter; once it is placed 32 plus the page where it goes.
 _COUNTED = const(16)

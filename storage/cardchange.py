@@ -9,11 +9,12 @@ has no room is rewritten at once; which programs in which order: docs/flash-form
 from storage import cardcare, cardsector
 from storage.allowlist import FORGOTTEN, NOWHERE, ListFull
 from storage.cardcare import add, settled, vacant
-from storage.entry import COUNTER, LIMITED, LIVE, mark, pack, pack_counter, sector_of, state
+from storage.entry import COUNTER, LIMITED, LIVE, sector_of, state
+from storage.packing import mark, pack, pack_counter
 
 
 def apply(cards, wanted, pseudonym, values, exact=False):
-    """Make a card have the wanted state; the values are those of storage.entry.pack.
+    """Make a card have the wanted state; the values are those of storage.packing.pack.
 
     A card that is known keeps its values when it is suspended or revoked, and stays revoked; not if `exact`.
 

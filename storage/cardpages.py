@@ -13,7 +13,8 @@ digests tell the office. The last page ends at `logical sectors << 16` and sets 
 
 from storage import cardchange, cardrevision
 from storage.allowlist import FORGOTTEN, NOWHERE, ListFull
-from storage.entry import COUNTER, DEAD, LIVE, REVOKED, SUSPENDED, pack, sector_of, state, valid, whole
+from storage.entry import COUNTER, DEAD, LIVE, REVOKED, SUSPENDED, sector_of, state, valid
+from storage.packing import pack, whole
 
 
 def reconcile(cards, office_epoch, revision, first, last, page):

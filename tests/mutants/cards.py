@@ -41,8 +41,8 @@ MUTANTS = [
     ),
     (
         "storage/entry.py",
-        "return buf[off + 14] & 127 == checks >> 8 and buf[off + 13] & 252 == checks & 252 and buf[off + 13] & 3 != 0",
-        "return buf[off + 13] & 252 == checks & 252 and buf[off + 13] & 3 != 0",
+        "return buf[off + 14] & 127 == found >> 8 and buf[off + 13] & 252 == found & 252 and buf[off + 13] & 3 != 0",
+        "return buf[off + 13] & 252 == found & 252 and buf[off + 13] & 3 != 0",
         "a torn entry with the right CRC is a card",
         _ENTRY,
     ),
@@ -54,7 +54,7 @@ MUTANTS = [
         _ENTRY,
     ),
     (
-        "storage/entry.py",
+        "storage/packing.py",
         "_put_uses(buf, uses(buf, 0))",
         "",
         "a rewrite carries over bits of a counter that disagree",

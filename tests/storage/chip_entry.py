@@ -4,7 +4,7 @@ import os
 import random
 import unittest
 
-from storage import entry
+from storage import entry, packing
 
 SEED = int(os.getenv("MENWEI_SEED") or 7)
 
@@ -15,7 +15,7 @@ def random_entry(kind=None):
     pseudonym = bytes(random.getrandbits(8) for _ in range(7))
     kind = kind or random.choice((entry.CARD, entry.LIMITED, entry.COUNTER))
     if kind == entry.COUNTER:
-        entry.pack_counter(buf, pseudonym, random.randint(1, 16))
+        packing.pack_counter(buf, pseudonym, random.randint(1, 16))
     else:
         few = random.random() < 0.3  # entries with few zeros or few ones are the hard ones
         limit = random.choice((0, entry.NO_END)) if few else random.getrandbits(24)
@@ -23,7 +23,7 @@ def random_entry(kind=None):
         pack = (pseudonym, random.getrandbits(24), limit, random.getrandbits(6), random.getrandbits(2), granted)
         if few:
             pack = (random.choice((b"\xff" * 7, bytes(7), pseudonym)),) + pack[1:]
-        entry.pack(buf, *pack)
+        packing.pack(buf, *pack)
     return buf
 
 
@@ -98,21 +98,21 @@ class TestStates(Noisy):
         for kind in (entry.CARD, entry.LIMITED):
             for wanted in (entry.LIVE, entry.SUSPENDED, entry.REVOKED, entry.DEAD):
                 buf = random_entry(kind)
-                entry.mark(buf, wanted)
+                packing.mark(buf, wanted)
                 self.assertEqual(entry.state(buf, 0), wanted)
                 for bit in range(119, 128):
                     buf[bit >> 3] ^= 1 << (bit & 7)
                     self.assertEqual(entry.state(buf, 0), wanted)
                     self.assertTrue(entry.valid(buf, 0))
                     copy = bytearray(buf)
-                    entry.settle(copy)
+                    packing.settle(copy)
                     buf[bit >> 3] ^= 1 << (bit & 7)
                     self.assertEqual(copy, buf)
 
     def test_counter(self):
         for granted in range(1, 17):
             buf = bytearray(16)
-            entry.pack_counter(buf, b"\1\2\3\4\5\6\7", granted)
+            packing.pack_counter(buf, b"\1\2\3\4\5\6\7", granted)
             for left in range(granted, 0, -1):
                 use = granted - left
                 bits = (1 << granted) - (1 << use)
@@ -121,7 +121,7 @@ class TestStates(Noisy):
                     buf[bit >> 3] ^= 1 << (bit & 7)
                     self.assertEqual(entry.uses(buf, 0), bits)
                     copy = bytearray(buf)
-                    entry.settle(copy)
+                    packing.settle(copy)
                     self.assertTrue(entry.valid(buf, 0))
                     buf[bit >> 3] ^= 1 << (bit & 7)
                     self.assertEqual(copy, buf)
@@ -132,7 +132,7 @@ class TestStates(Noisy):
     def test_fields(self):
         buf = bytearray(20)
         one = bytearray(16)
-        entry.pack(one, b"\0\1\2\3\4\5\6", 0x123456, entry.NO_END, 63, 2, 1)
+        packing.pack(one, b"\0\1\2\3\4\5\6", 0x123456, entry.NO_END, 63, 2, 1)
         buf[4:] = one
         seen = entry.Entry()
         seen.load(buf, 4)

@@ -5,7 +5,7 @@ from hashlib import sha256
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from storage import entry
+from storage import entry, packing
 
 CHECKED_BITS = 106
 minutes = st.integers(0, 0xFFFFFF) | st.sampled_from([0, 0xFFFFFF])
@@ -16,14 +16,14 @@ cards = st.tuples(pseudonyms, minutes, minutes, st.integers(0, 63), st.integers(
 def packed(card):
     """Return the 16 bytes of a card."""
     buf = bytearray(16)
-    entry.pack(buf, *card)
+    packing.pack(buf, *card)
     return buf
 
 
 def counter(pseudonym, granted):
     """Return the 16 bytes of a use counter."""
     buf = bytearray(16)
-    entry.pack_counter(buf, pseudonym, granted)
+    packing.pack_counter(buf, pseudonym, granted)
     return buf
 
 
@@ -98,12 +98,12 @@ def test_one_flipped_bit_is_always_seen(buf, bit):
 def test_one_flipped_state_bit_changes_no_state(card, status, bit):
     """The majority decides, and settling restores the triple."""
     buf = packed(card)
-    entry.mark(buf, status)
+    packing.mark(buf, status)
     good = bytes(buf)
     buf[bit >> 3] ^= 1 << (bit & 7)
     assert entry.valid(buf, 0)
     assert entry.state(buf, 0) == status
-    entry.settle(buf)
+    packing.settle(buf)
     assert bytes(buf) == good
 
 
@@ -112,7 +112,7 @@ def test_token_is_the_hash_of_the_table(card, status):
     """What the digests are made of."""
     buf = packed(card)
     text = b"menwei entry" + bytes(buf[:13]) + bytes([buf[13] & 3, status])
-    assert entry.token(buf, status).to_bytes(8, "little") == sha256(text).digest()[:8]
+    assert packing.token(buf, status).to_bytes(8, "little") == sha256(text).digest()[:8]
 
 
 @given(st.integers(0, 0xFFFF), st.integers(1, 508), st.binary(min_size=7, max_size=7))

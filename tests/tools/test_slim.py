@@ -161,13 +161,13 @@ def test_names_of_others_and_of_exceptions_stay():
         "    def connect(self, named):\n        self.connect(named=1)\n"
     )
     board = "class Partition:\n    def readblocks(self): pass\n\n\nclass Wlan:\n    def active(self): pass\n"
-    assert set(Slim({"sync.x": module}, foreign([board])).short) == {"Thing"}
+    assert set(Slim({"sync.x": module}, foreign({Path("board.py"): board})).short) == {"Thing"}
 
 
 def test_no_class_of_a_door_has_one_short_name_for_two():
     """Looked at as text, apart from how the short names are found."""
     texts = {".".join(path.with_suffix("").parts): (ROOT / path).read_text() for path in sources(SERVICE)}
-    short = Slim(texts, foreign((ROOT / path).read_text() for path in sources(("boards",)))).short
+    short = Slim(texts, foreign({path: (ROOT / path).read_text() for path in sources(("boards",))})).short
     classes = {}
     for text in texts.values():
         for name, base, body in re.findall(r"^class (\w+)(?:\((\w+)\))?:\n((?:[ ].*\n|\n)+)", text, re.MULTILINE):

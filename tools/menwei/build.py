@@ -94,7 +94,7 @@ def build():
     texts = {source: (ROOT / source).read_text() for source in sources()}
     _compile_changed(texts, OUT, {})
     modules = {".".join(source.with_suffix("").parts): source for source in texts if source.parts[0] in SERVICE}
-    boards = (texts[source] for source in texts if source.parts[0] == "boards")
+    boards = {source: text for source, text in texts.items() if source.parts[0] == "boards"}
     slim = Slim({module: texts[source] for module, source in modules.items()}, foreign(boards))
     # The name of a module is in a door's table of names anyway; its path would be one more.
     names = {source: module for module, source in modules.items()}
