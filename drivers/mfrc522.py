@@ -14,12 +14,15 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
-from drivers.iso14443a import BUSY, COLLISION, GARBLED, TIMEOUT, ReaderFault
+from drivers.iso14443a import BUSY, COLLISION, GARBLED, NIBBLE, TIMEOUT, ReaderFault
 
 # Address bytes on SPI: register << 1, bit 7 set to read, 8.1.2.3
 _COMMAND = const(0x01 << 1)
+_STATUS2 = const(0x08 << 1)
 _FIFO_DATA = const(0x09 << 1)
+_WATER_LEVEL = const(0x0B << 1)
 _BIT_FRAMING = const(0x0D << 1)
+_COLL = const(0x0E << 1)
 _TX_CONTROL = const(0x14 << 1)
 _RF_CFG = const(0x26 << 1)
 _RELOAD_HIGH = const(0x2C << 1)
@@ -29,9 +32,14 @@ _READ = const(0x80)
 
 _START_SEND = const(0x80)
 _POWER_DOWN = const(0x10)  # in CommandReg, while the oscillator starts, 8.6.2
+_CRYPTO1_ON = const(0x08)  # in Status2Reg
+# In CollReg
+_NOT_VALID = const(0x20)
+_POSITION = const(0x1F)  # 1: the first bit, 0: the 32nd
 # ComIrqReg
 _SET1 = const(0x80)  # write only, reads 0
 _RX_IRQ = const(0x20)
+_IDLE_IRQ = const(0x10)
 _ERR_IRQ = const(0x02)
 _TIMER_IRQ = const(0x01)
 # ErrorReg
@@ -42,23 +50,34 @@ _FIFO_SIZE = const(64)
 _SHORT = const(12)  # frames up to here have their slice of the buffer ready
 _TICK_US = const(25)  # of the chip's timer: 13.56 MHz / (2 * 169 + 1)
 _RESET_MS = const(3)
+_OFF_MS = const(100)  # without supply: what the board's capacitors hold must be gone
+_SUPPLY_MS = const(10)
 _WAKE_MS = const(60)  # oscillator start-up; ready boards take 1 to 10 ms, slow crystals up to 50
 _FIELD_ON_MS = const(7)
 _SLACK_MS = const(20)  # 64 bytes each way take 12 ms of air
+_SLOW = const(1_000_000)  # SPI clock that any wiring carries
+_TRIALS = const(8)  # of a faster one
+# A class of timeout of its own, which tells poll() that MFAuthent runs; no other frame has this number
+_AUTHENTICATION_US = const(25001)
 
 # Whole SPI frames that never change
 _STOP = const(b"\x02\x00")  # CommandReg: Idle
 _TRANSCEIVE = const(b"\x02\x0c")
 _TRANSMIT = const(b"\x02\x04")
+_AUTHENTICATE = const(b"\x02\x0e")
+_PLAIN = const(b"\x10\x00")  # Status2Reg: MFCrypto1On off
 _SOFT_RESET = const(b"\x02\x0f")
 _CLEAR_IRQ = const(b"\x08\x7f")  # ComIrqReg: clear all
 _FLUSH = const(b"\x14\x80")  # FIFOLevelReg: FlushBuffer
 # Read ComIrqReg, ErrorReg, FIFOLevelReg and ControlReg in one frame; each value follows its address, table 6
 _STATUS = const(b"\x88\x8c\x94\x98\x00")
+# Version, Status2, TxControl, RFCfg, TMode, TPrescaler, TxASK, Command, WaterLevel
+_HEALTH = const(b"\xee\x90\xa8\xcc\xd4\xd6\xaa\x82\x96\x00")
 _PATTERN = const(b"\x12\x5a\x00\xff\xa5\x3c")  # to the FIFO: no bus that is stuck can send it back
 
 # Register and value, what differs from the reset values
 _SETTINGS = const(
+    b"\x02\x00"  # CommandReg: the receiver is not switched off
     b"\x24\x00"  # TxModeReg, RxModeReg: 106 kbit/s, CRC by software
     b"\x26\x00"
     b"\x2a\x40"  # TxASKReg: Force100ASK
@@ -75,16 +94,22 @@ _DEAD = "Reader does not answer: check its power, wiring and reset pin, then sta
 class Mfrc522:
     """One chip on a bus of its own: nobody else may clock it during an exchange."""
 
-    def __init__(self, spi, cs, rst, gain_db=33):
+    def __init__(self, spi, cs, rst, gain_db=33, baudrate=4_000_000, power=None):
         """`cs` and `rst` are output pins; `rst` may be None when it is wired to the supply.
 
-        `gain_db` of the receiver is 18, 23, 33, 38, 43 or 48. More than needed makes read errors.
+        `gain_db` of the receiver is 18, 23, 33, 38, 43 or 48. More than needed makes read errors. `baudrate` is the
+        SPI clock, 10 MHz at most (8.1.2); above 1 MHz it must pass a test at each start. `power` is an output pin that
+        switches the chip's supply, high is on.
         """
         if gain_db not in _GAINS_DB:
             raise ValueError("gain_db must be 18, 23, 33, 38, 43 or 48.")
         self._cs = cs
         self._rst = rst
+        self.power = power
         self._gain = _GAINS_DB.index(gain_db) << 4 | 0x08  # bit 3 is reserved and 1 after reset
+        self._wanted = baudrate
+        self.baudrate = 0  # of the SPI clock in use: lower than what was wanted when that failed its test
+        self._clock = spi.init
         self._write = spi.write  # bound once: binding on the way would allocate
         self._exchange = spi.write_readinto
         self.frame = bytearray(1 + _FIFO_SIZE)
@@ -95,13 +120,30 @@ class Mfrc522:
         self._framing = -1
         self._timeout_us = 0
         self._deadline = ticks_ms()
+        self._antenna = 0
+        self._scratch = 0x15
         self.version = 0
         self.rx_last_bits = 0  # valid bits in the last byte received, 0: all
 
-    async def start(self):
-        """Reset the chip, prove that it can be written and read, set it up and switch the field on."""
+    async def start(self, stage=3):
+        """Reset the chip, prove that it can be written and read, set it up and switch the field on.
+
+        By `stage`: 1 resets it by command, 2 by its pin too, 3 begins with a slow SPI clock, 4 with the supply.
+        Raises ReaderFault.
+        """
         self._cs(1)
-        if self._rst is not None:
+        if stage > 3 and self.power is not None:
+            if self._rst is not None:
+                self._rst(0)
+            self._cs(0)  # a high line would feed the chip
+            self.power(0)
+            await sleep_ms(_OFF_MS)
+            self.power(1)
+            self._cs(1)
+            await sleep_ms(_SUPPLY_MS)
+        if stage > 2:
+            self._speed(min(self._wanted, _SLOW))
+        if stage > 1 and self._rst is not None:
             self._rst(0)  # explicitly: a floating pin is power-down
             await sleep_ms(_RESET_MS)
             self._rst(1)
@@ -110,12 +152,24 @@ class Mfrc522:
         await self._awake()
         self._framing = -1
         self._timeout_us = 0
-        self._check()
+        self.version = self._read(_VERSION)
+        if self.version == 0x00 or self.version == 0xFF or not self._proven():
+            raise ReaderFault(_DEAD)
         for index in range(0, len(_SETTINGS), 2):
             self._register(_SETTINGS[index], _SETTINGS[index + 1])
         self._register(_RF_CFG, self._gain)
         self.field(True)
+        if self.baudrate < self._wanted:
+            self._speed(self._wanted)
+            for _ in range(_TRIALS):
+                if not self._proven():
+                    self._speed(_SLOW)
+                    break
         await sleep_ms(_FIELD_ON_MS)
+
+    def _speed(self, baudrate):
+        self.baudrate = baudrate
+        self._clock(baudrate=baudrate)
 
     async def _awake(self):
         deadline = ticks_add(ticks_ms(), _WAKE_MS)
@@ -126,34 +180,55 @@ class Mfrc522:
             if ticks_diff(ticks_ms(), deadline) > 0:
                 raise ReaderFault(_DEAD)
 
-    def _check(self):
+    def _proven(self):
         """Write the FIFO and read it back. A version number alone proves nothing, and clones have many."""
         frame = self.frame
         self._put(_FLUSH)
         self._put(_PATTERN)
         count = len(_PATTERN) - 1
         self._take(count)
-        for index in range(1, count + 1):
-            if frame[index] != _PATTERN[index]:
-                raise ReaderFault(_DEAD)
-        self.version = self._read(_VERSION)
-        if self.version == 0x00 or self.version == 0xFF:
-            raise ReaderFault(_DEAD)
+        while count and frame[count] == _PATTERN[count]:
+            count -= 1
+        return not count
+
+    def healthy(self):
+        """Whether the chip can be written and read and is set as start() left it, in two SPI frames.
+
+        For between two exchanges: a card does not notice, and the FIFO is left alone, because HLTA may still be on
+        its way. After a MIFARE Classic session plain() must have been called.
+        """
+        scratch = self._scratch = self._scratch ^ 0x3F  # 15h and 2Ah: every bit of WaterLevelReg both ways
+        self._register(_WATER_LEVEL, scratch)
+        view = self._slices[len(_HEALTH)]
+        self._cs(0)
+        self._exchange(_HEALTH, view)
+        self._cs(1)
+        # Clones may show other bits than these differently
+        return (
+            0 < view[1] < 0xFF
+            and not view[2] & _CRYPTO1_ON
+            and view[3] & 0x03 == self._antenna
+            and (view[4] ^ self._gain) & 0x70 == 0
+            and view[5] & 0x80 != 0
+            and view[6] == 0xA9
+            and view[7] & 0x40 != 0
+            and view[8] & 0x30 == 0  # neither receiver nor chip switched off
+            and view[9] & 0x3F == scratch
+        )
 
     def field(self, on):
         """The carrier on both antenna pins. Cards must get 5.1 ms after it is on."""
-        self._register(_TX_CONTROL, 0x83 if on else 0x80)
+        self._antenna = 0x03 if on else 0x00
+        self._register(_TX_CONTROL, 0x80 | self._antenna)
 
     def send(self, length, last_bits, timeout_us):
         """Begin an exchange: frame[1:1 + length] goes out, with `last_bits` bits of its last byte (0: all of them).
 
-        `timeout_us` counts from the end of sending to the first bits of the answer.
+        `timeout_us` counts from the end of sending to the first bits of the answer. In anticollision bits 4 to 6 of
+        `last_bits` tell where in its first byte the answer begins (RxAlign).
         """
         if timeout_us != self._timeout_us:
-            self._timeout_us = timeout_us
-            ticks = min(timeout_us // _TICK_US, 0xFFFF)
-            self._register(_RELOAD_HIGH, ticks >> 8)
-            self._register(_RELOAD_LOW, ticks & 0xFF)
+            self._timer(timeout_us)
         # BitFraming goes first alone when it changes: a chip that still holds StartSend would send with the old one
         if last_bits != self._framing:
             self._framing = last_bits
@@ -165,8 +240,17 @@ class Mfrc522:
         self._register(_BIT_FRAMING, _START_SEND | last_bits)
         self._deadline = ticks_add(ticks_ms(), timeout_us // 1000 + _SLACK_MS)
 
+    def _timer(self, timeout_us):
+        self._timeout_us = timeout_us
+        ticks = min(timeout_us // _TICK_US, 0xFFFF)
+        self._register(_RELOAD_HIGH, ticks >> 8)
+        self._register(_RELOAD_LOW, ticks & 0xFF)
+
     def poll(self):
-        """How the exchange goes: BUSY, TIMEOUT, COLLISION, GARBLED or the number of bytes now in frame[1:]."""
+        """How the exchange goes: BUSY, TIMEOUT, COLLISION, GARBLED, NIBBLE or the number of bytes now in frame[1:].
+
+        After authenticate() 0 means that Crypto1 is on. Raises ReaderFault.
+        """
         status = self._status
         self._cs(0)
         self._exchange(_STATUS, status)
@@ -182,18 +266,56 @@ class Mfrc522:
                 return GARBLED
             self.rx_last_bits = status[4] & 0x07
             self._take(count)
-            # Only complete bytes are a frame here
-            return GARBLED if self.rx_last_bits else count
+            if self.rx_last_bits:  # only complete bytes are a frame here
+                return NIBBLE if count == 1 and self.rx_last_bits == 4 else GARBLED
+            return count
         if irq & _TIMER_IRQ:
             self._put(_STOP)  # the receiver would listen on
             return TIMEOUT
+        authenticating = self._timeout_us == _AUTHENTICATION_US
+        if authenticating and irq & _IDLE_IRQ:
+            return 0 if self._read(_STATUS2) & _CRYPTO1_ON else TIMEOUT
         if ticks_diff(ticks_ms(), self._deadline) < 0:
             return BUSY
         # The timer runs out whatever a card does, unless the first bits of an answer have stopped it
-        if not irq & _ERR_IRQ:
+        if not (irq & _ERR_IRQ or authenticating):
             raise ReaderFault(_DEAD)
         self._put(_STOP)
-        return GARBLED
+        return TIMEOUT if authenticating else GARBLED
+
+    def collision(self):
+        """After COLLISION: what came goes to frame[1:]; gives how many of its bits came before the two cards differed.
+
+        Bits count from bit 0 of the first byte, those left out by RxAlign included. -1: the chip cannot tell.
+        """
+        register = self._read(_COLL)
+        count = self._status[3]
+        if register & _NOT_VALID or not 0 < count <= _FIFO_SIZE:
+            return -1
+        self._take(count)
+        return (register - 1) & _POSITION
+
+    def authenticate(self, command, block, key, uid):
+        """Begin MFAuthent (10.3.1.9): `command` 60h for key A or 61h for B, 6 bytes of key, the last 4 of the UID.
+
+        Any UID gives its last 4 bytes, AN10927 3.2.5. Then poll(). What follows goes encrypted, until plain().
+        """
+        frame = self.frame
+        frame[1] = command
+        frame[2] = block
+        frame[3:9] = key
+        frame[9:13] = uid
+        self._timer(_AUTHENTICATION_US)
+        self._put(_CLEAR_IRQ)
+        self._put(_FLUSH)
+        self._fill(12)
+        self._put(_AUTHENTICATE)
+        self._deadline = ticks_add(ticks_ms(), _AUTHENTICATION_US // 1000 + _SLACK_MS)
+
+    def plain(self):
+        """End encryption: to be called however a MIFARE Classic session ends, or the reader is deaf from then on."""
+        self._put(_STOP)
+        self._put(_PLAIN)
 
     def push(self, length):
         """Send frame[1:1 + length] and do not listen. Follows an exchange that ended in whole bytes."""

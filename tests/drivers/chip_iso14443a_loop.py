@@ -69,7 +69,7 @@ class Fuzz(WithPaper):
         cards = self.cards
         frame = self.paper.frame
         transport = Noise(frame)
-        cards._transport = transport
+        cards.transport = transport
         uid = self.uid
         reported = 0
         for _ in range(FUZZ_ROUNDS):
@@ -90,7 +90,7 @@ class Fuzz(WithPaper):
         self.assertTrue(reported > 20)
         # it still reads
         transport = self.paper
-        cards._transport = transport
+        cards.transport = transport
         cards.present = 0
         cards._unsure = False
         self.arrive()

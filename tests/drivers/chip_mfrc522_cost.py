@@ -83,6 +83,9 @@ class StillBus:
         self.sent = 0
         self.answers = {2: b"\x04\x00", 3: b"\x9c\x59\x9b\x32\x6c", 10: b"\x08\xb6\xdd"}
 
+    def init(self, baudrate):
+        pass
+
     def pin(self, level):
         pass
 

@@ -17,6 +17,7 @@ class Chip:
         self.answers = []
         self.sent = []
         self.reset_pulses = []
+        self.baudrates = []
         self.selected = False
         self.miso = None  # a level byte that the line is stuck at, or "mosi" for a short between the two
         self.in_reset = False
@@ -32,6 +33,9 @@ class Chip:
         self.registers[0x01] = 0x20
         self.registers[0x37] = 0x92
         self.fifo = bytearray()
+
+    def init(self, baudrate):
+        self.baudrates.append(baudrate)
 
     def cs(self, level):
         if self.selected and level and self.frame:
