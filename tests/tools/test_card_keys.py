@@ -100,7 +100,8 @@ def test_secrets_do_not_show(keys):
     ("community", "kind", "number", "words"),
     [
         ("Garden", "ntag424", 1, "a-z"), ("hill", "uid", 1, "no keys"), ("hill", "ntag424", 5, "between 1 and 4"),
-        ("hill", "desfire", 0, "between 1 and 13"), ("hill", "classic", 16, "sector"), ("garden", "ntag424", 1, "rotate"),
+        ("hill", "desfire", 0, "between 1 and 13"), ("hill", "classic", 16, "sector"),
+        ("garden", "ntag424", 1, "rotate"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(keys, community, kind, number, words):

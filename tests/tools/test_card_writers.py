@@ -240,7 +240,7 @@ def test_plans_change_nothing(office):
 
 def test_the_wrong_kind_of_card_is_named(office):
     for kind, card in (("ntag424", Classic(UID4)), ("desfire", Classic(UID7)), ("classic", Ntag424(UID7))):
-        with pytest.raises(CardError, match="no .* card"):
+        with pytest.raises(CardError, match=r"no .* card"):
             writer_for(
                 DyingDesk(card, CardGone), Card(card.uid, card.sak, card.atqa), kind, office.kind("garden", kind)
             )

@@ -9,6 +9,7 @@ Every writer finds out for itself how far a card has come, so each of these may 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -74,6 +75,22 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
 
 
+class Writer:
+    """What every writer has. `before_change(version)` is called before the first change of a card that was found so."""
+
+    def __init__(self) -> None:
+        self.before_change: Callable[[int], None] = lambda _found: None
+        self._told = False
+
+    def _changes(self, found: int) -> None:
+        if not self._told:
+            self.before_change(found)
+            self._told = True
+
+    def start_at(self, counter: int) -> None:
+        """Begin a new passage counter no lower than this. Only classic cards have one."""
+
+
 def refuse_random(card: Card) -> None:
     """Keys and lists hang on the UID, so one that changes is of no use."""
     if card.random_uid:
@@ -90,7 +107,7 @@ def magic_warning(card: Card) -> list[str]:
     return ["the card answers as a magic card (Gen1A): its UID can be rewritten, it may be a copy of another card"]
 
 
-def writer_for(desk: Desk, card: Card, kind: str, keys):
+def writer_for(desk: Desk, card: Card, kind: str, keys) -> Writer:
     """The writer of a kind; `keys` is None for uid.
 
     Raises:

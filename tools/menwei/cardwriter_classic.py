@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from menwei.carddiversify import ClassicKeys, classic_keys, counter_block, counter_of
 from menwei.cardkeys import KindKeys
-from menwei.cardwriter import FACTORY, Card, CardError, CardGone, Desk, Outcome, magic_warning
+from menwei.cardwriter import FACTORY, Card, CardError, CardGone, Desk, Outcome, Writer, magic_warning
 
 ACCESS = bytes.fromhex("7F078869")  # data blocks 000, trailer 011, general purpose byte 69
 FACTORY_ACCESS = bytes.fromhex("FF078069")  # data blocks 000, trailer 001
@@ -50,10 +50,11 @@ def check_access_bits(access: bytes) -> None:
         raise ValueError("unsafe access bits: the third block of the sector would be locked")
 
 
-class ClassicWriter:
+class ClassicWriter(Writer):
     """Writes one card. `start` is the first value of a new counter: higher than any that a door may remember."""
 
     def __init__(self, desk: Desk, card: Card, keys: KindKeys, start: int = 1) -> None:
+        super().__init__()
         if not 1 <= start <= _COUNTER_MAX:
             raise CardError(f"a passage counter lies between 1 and {_COUNTER_MAX}; take another card")
         self._desk = desk
@@ -137,6 +138,7 @@ class ClassicWriter:
         warnings = magic_warning(self._card)
         counters = self._counters(wanted)
         if version == FACTORY or counters == [None, None]:
+            self._changes(version)
             # A counter that is there is a write that was interrupted; no door has seen it.
             if version != FACTORY:
                 warnings.append("both counters were unreadable; doors may report a copied card once")
@@ -182,6 +184,7 @@ class ClassicWriter:
             counters = self._counters(version)
             if counters == [None, None]:
                 raise CardError("the card has no valid passage counter; reset it and write it again")
+            self._changes(version)
             counter = max(value for value in counters if value)
             spare = self._first + (1 if counters[0] == counter else 0)
             keys = self._of(wanted)
@@ -195,6 +198,7 @@ class ClassicWriter:
         version = self._detect(factory_first=False)
         counter = None
         if version != FACTORY:
+            self._changes(version)
             counter = max((value for value in self._counters(version) if value), default=None)
             self._write_trailer(FACTORY_KEY, FACTORY_ACCESS, FACTORY_KEY)
             self._done.append("the factory's keys were written")

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from menwei import ev2host
 from menwei.carddiversify import APPLICATIONS, iso_key
 from menwei.cardkeys import KindKeys
-from menwei.cardwriter import FACTORY, Card, CardError, Desk, Outcome
+from menwei.cardwriter import FACTORY, Card, CardError, Desk, Outcome, Writer
 from menwei.ev2host import Ev2Error, Session, WrongKey
 
 _SELECT_NTAG424 = bytes.fromhex("00A4040C07D276000085010100")
@@ -30,10 +30,11 @@ _ATTEMPTS = 3  # at most so many authentications may fail in one action
 _MASTER = 0
 
 
-class Ev2Writer:
+class Ev2Writer(Writer):
     """Writes one card."""
 
     def __init__(self, desk: Desk, card: Card, keys: KindKeys) -> None:
+        super().__init__()
         self._send = desk.apdu
         self._card = card
         self._keys = keys
@@ -170,6 +171,7 @@ class Ev2Writer:
         number = self._keys.number
         session = self._change(session, master, number, wanted)
         if master != wanted:
+            self._changes(master)
             session.change_key(_MASTER, self._key(_MASTER, wanted), wanted)
             self._done.append("the application master key was changed")
         self._verify(wanted)
@@ -177,8 +179,7 @@ class Ev2Writer:
 
     def _change(self, session: Session, master: int, number: int, wanted: int) -> Session:
         """Change the read key; returns a session with key 0 that is still alive."""
-        told = self._told(session, number)
-        tried: list[int] = []
+        told = self._version(session, number)
         for version in self._candidates_of(told, master):
             if version == wanted and told == wanted:
                 if self._holds(number, wanted):
@@ -186,7 +187,7 @@ class Ev2Writer:
                 self._failed += 1
                 session = self._again(master)
                 continue  # the version byte is right and the key is not: it is changed after all
-            tried.append(version)
+            self._changes(master)
             try:
                 session.change_key(number, self._key(number, wanted), wanted, self._key(number, version))
                 self._done.append("the read key was changed")
@@ -198,7 +199,7 @@ class Ev2Writer:
             session = self._again(master)
         raise CardError(f"key {number} of the card is none of ours, so it cannot be changed; take another card")
 
-    def _told(self, session: Session, number: int) -> int | None:
+    def _version(self, session: Session, number: int) -> int | None:
         answer = session.command(0x64, bytes((number,)))
         return answer[0] if len(answer) == 1 else None
 

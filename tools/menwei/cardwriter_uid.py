@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from menwei.cardwriter import FACTORY, Card, CardError, Outcome, magic_warning, refuse_random
+from menwei.cardwriter import FACTORY, Card, CardError, Outcome, Writer, magic_warning, refuse_random
 
 
-class UidWriter:
+class UidWriter(Writer):
     """Checks what can be checked of a bare UID. Duplicates are the register's matter."""
 
     def __init__(self, card: Card) -> None:
+        super().__init__()
         self._card = card
 
     def plan(self, action: str) -> list[str]:
@@ -21,7 +22,11 @@ class UidWriter:
         warnings = [*magic_warning(self._card), "a UID is copied in seconds; prefer ntag424 or desfire"]
         return Outcome(FACTORY, ["the UID is fixed"], None, warnings)
 
-    write = check
+    def write(self) -> Outcome:
+        """As check(); enrolling is the register's matter."""
+        outcome = self.check()
+        self._changes(FACTORY)
+        return outcome
 
     def rekey(self) -> Outcome:
         """There is no key."""
