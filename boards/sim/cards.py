@@ -74,6 +74,7 @@ class Card:
         self.powerup_us = powerup_us  # a card must accept a request after 5 ms in the field (5.1)
         self.min_gain = min_gain  # a weakly coupled card needs the reader's RxGain code to be at least this
         self.delay_fc = ANSWER_DELAY_FC
+        self.heard_us = -1  # when the frame began that the card hears; negative: nobody keeps the time
         self.reply = b""
         self.power(False)
 
@@ -205,6 +206,7 @@ class Field:
             for i, card in enumerate(self.cards):
                 if start_us - self._since[i] < card.powerup_us or gain < card.min_gain:
                     continue
+                card.heard_us = start_us
                 if not readable:
                     card.fail()
                     continue
