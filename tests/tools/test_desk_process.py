@@ -1,0 +1,130 @@
+"""`menwei card` over a real serial port into a simulated board: chip model, drivers, desk firmware and card models."""
+
+import json
+import re
+
+import pytest
+from desk_process import board  # noqa: F401 a fixture
+from typer.testing import CliRunner
+
+from menwei.cardkeys import CardKeyFile
+from menwei.cli import app
+
+UID7, UID4 = "04112233445566", "9c599b32"
+CARDS = [("ntag424", UID7, 1), ("desfire", UID7, 2), ("classic", UID4, 3), ("classic", UID7, 15)]
+
+
+class Office:
+    """A folder with a key file, and the command line."""
+
+    def __init__(self, folder):
+        self.keys, self.register = folder / "card-keys.json", folder / "cards.db"
+        self.output = ""
+
+    def run(self, *words, code=0):
+        result = CliRunner().invoke(app, ["card", *map(str, words)])
+        self.output += result.output
+        assert result.exit_code == code, result.output
+        return result.output
+
+    def keyfile(self, *words, code=0):
+        return self.run("keys", *words, "--keys", self.keys, code=code)
+
+    def card(self, action, url, kind, *words, code=0):
+        return self.run(
+            action, "--port", url, "--kind", kind, "--community", "garden", "--keys", self.keys,
+            "--register", self.register, "--wait", 3, *words, code=code,
+        )  # fmt: skip
+
+    def list(self):
+        return self.run("list", "--register", self.register)
+
+
+@pytest.fixture
+def office(tmp_path):
+    office = Office(tmp_path)
+    office.keyfile("init")
+    return office
+
+
+@pytest.mark.parametrize(("kind", "uid", "number"), CARDS)
+def test_from_blank_to_blank(office, board, kind, uid, number):  # noqa: F811
+    url = board(f"{kind}:{uid}").url
+    office.keyfile("new", "--community", "garden", "--kind", kind, "--number", number)
+    assert uid.upper() in office.run("read", "--port", url, "--wait", 3, "--register", office.register)
+    office.card("write", url, kind, "--plan")
+    assert not office.register.exists() or "begun" not in office.list()
+    out = office.card("write", url, kind, "--number", number)
+    assert uid.upper() in out
+    assert "version 1" in office.card("check", url, kind)
+    office.card("write", url, kind)
+    assert re.search(rf"{uid.upper()} +{kind} +garden +number {number} +version 1 +written", office.list())
+    office.keyfile("rotate", "--community", "garden", "--kind", kind)
+    refused = office.run(
+        "keys", "drop", "--community", "garden", "--kind", kind, "--keys", office.keys, "--register", office.register,
+        code=1,
+    )  # fmt: skip
+    assert "1 cards still need version 1" in refused
+    assert "rekey" in office.card("write", url, kind, code=1)
+    office.card("rekey", url, kind)
+    assert "version 2" in office.card("check", url, kind)
+    assert re.search(r"version 2 +1 cards", office.run("versions", "--register", office.register))
+    office.run(
+        "keys", "drop", "--community", "garden", "--kind", kind, "--keys", office.keys, "--register", office.register
+    )
+    office.card("reset", url, kind)
+    assert "reset" in office.list()
+    assert office.card("check", url, kind, code=1)
+    office.card("write", url, kind)
+    assert "version 2" in office.card("check", url, kind)
+    no_secret_shows(office)
+
+
+def no_secret_shows(office):
+    book = CardKeyFile.load(office.keys)
+    secrets = [*json.loads(office.keys.read_text())["secrets"].values()]
+    for entry in book.kinds("garden"):
+        for version in (1, 2):
+            secrets += [entry.read_key(version).hex(), entry.write_key(version).hex()]
+    for secret in secrets:
+        assert secret not in office.output.lower()
+
+
+def test_key_material_does_not_come_back(office, board):  # noqa: F811
+    wire = board(f"classic:{UID4}")
+    office.keyfile("new", "--community", "garden", "--kind", "classic", "--number", "1")
+    office.card("write", wire.url, "classic")
+    sent = bytes(wire.passed).lower().count(b"ffffffffffff")
+    assert sent == 1, "the factory's key goes out once, and is not echoed"
+
+
+def test_uid_cards_and_duplicates(office, board):  # noqa: F811
+    url = board(f"uid:{UID4}").url
+    assert "copied in seconds" in office.card("write", url, "uid")
+    assert "duplicate" in office.card("write", url, "uid", code=1)
+    assert "no keys" in office.card("rekey", url, "uid", code=1)
+    office.run("forget", "--uid", UID4, "--register", office.register)
+    office.card("write", url, "uid")
+    url = board("uid:08112233").url
+    assert "random UID" in office.card("write", url, "uid", code=1)
+    assert "08112233" not in office.list()
+
+
+def test_magic_cards_are_warned_about(office, board):  # noqa: F811
+    url = board(f"magic:{UID4}").url
+    assert "magic" in office.card("write", url, "uid")
+    assert "magic" in office.list()
+
+
+def test_no_card_and_two_cards(office, board):  # noqa: F811
+    assert "no card is on the reader" in office.card("write", board().url, "uid", code=1)
+    assert "more than one" in office.card("write", board(f"uid:{UID4}", f"uid:{UID7}").url, "uid", code=1)
+
+
+def test_the_wrong_card(office, board):  # noqa: F811
+    office.keyfile("new", "--community", "garden", "--kind", "desfire")
+    office.keyfile("new", "--community", "garden", "--kind", "classic")
+    url = board(f"ntag424:{UID7}").url
+    assert "no DESFire" in office.card("write", url, "desfire", code=1)
+    assert "no MIFARE Classic" in office.card("write", url, "classic", code=1)
+    assert "NTAG 424 DNA" in office.run("read", "--port", url, "--register", office.register)
