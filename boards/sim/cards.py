@@ -3,10 +3,13 @@
     card = Card(b"\\x04\\x11\\x22\\x33\\x44\\x55\\x66")
     card.answer(b"\\x52", 7)  # WUPA, a short frame of 7 bits -> 16 bits in card.reply: b"\\x44\\x00"
 
-A frame is bytes with the least significant bit first, as on air, and its length in bits; parity bits are not part of
-it. After `answer` the first `card.offset` bits of `card.reply[0]` are not sent: in a bit-oriented anticollision frame
-(6.5.2) the card completes the byte that the reader began.
+A frame is bytes with the least significant bit first, as on air, and its length in bits. Its parity bits are a number
+of their own (bit n: byte n), or None when they are as they should be. After `answer` the first `card.offset` bits of
+`card.reply[0]` are not sent: in a bit-oriented anticollision frame (6.5.2) the card completes the byte that the reader
+began.
 """
+
+from binascii import hexlify, unhexlify
 
 from micropython import const
 
@@ -24,6 +27,7 @@ _NVB_SELECT = const(0x70)
 _CASCADE_TAG = const(0x88)
 _UID_NOT_COMPLETE = const(0x04)
 _SHORT_FRAME = const(7)
+_PARITY = const(0x6996)  # of four bits
 
 # From the end of the reader's last bit period to the answer, in 1/fc. The frame delay time is 1172 after a last bit 0
 # and 1236 after a 1, counted from the end of the last pause (6.2.1.1), which lies 32 after or 32 before that point.
@@ -51,8 +55,19 @@ def crc_fits(frame, length):
     return frame[length - 2] == crc & 0xFF and frame[length - 1] == crc >> 8
 
 
+def odd_parity(data, count):
+    """Return the parity bits of data[:count] (6.2.3): bit n makes the ones of byte n odd."""
+    parity = 0
+    for i in range(count):
+        byte = data[i]
+        parity |= (~(_PARITY >> (byte & 15) ^ _PARITY >> (byte >> 4)) & 1) << i
+    return parity
+
+
 class Card:
-    """One card. Subclasses add what happens in ACTIVE: see `application` and `authenticate`."""
+    """One card. Subclasses add what happens in ACTIVE: see `application`; a cipher goes into `receive`."""
+
+    kind = "uid"
 
     def __init__(self, uid, atqa=None, sak=None, powerup_us=5000, min_gain=0):
         size = len(uid)
@@ -76,7 +91,17 @@ class Card:
         self.delay_fc = ANSWER_DELAY_FC
         self.heard_us = -1  # when the frame began that the card hears; negative: nobody keeps the time
         self.reply = b""
+        self.reply_parity = None
+        self.at_us = 0  # when what the card is told now happens: the end of the frame, the loss of the field
         self.power(False)
+
+    def copy(self):
+        """Return what a street kiosk makes of this card: a card with its UID, and with nothing else."""
+        return Card(self.uid, self.atqa, self.sak)
+
+    def to_dict(self):
+        """Return all that the card is, for JSON; `from_dict` makes the card of it again."""
+        return {"kind": self.kind, "uid": hexlify(self.uid).decode(), "sak": self.sak}
 
     def power(self, on):
         """Enter or leave a field; either way the card forgets everything."""
@@ -90,6 +115,14 @@ class Card:
         if self.state in (READY, ACTIVE):
             self.state = HALT if self.woken else IDLE
         return 0
+
+    def receive(self, frame, bits, parity=None):
+        """Take a frame with its parity bits from the air; as `answer`, which sees frames in plain, with right parity."""
+        self.reply_parity = None
+        if parity is not None and parity != odd_parity(frame, bits >> 3):
+            self.offset = 0
+            return self.fail()
+        return self.answer(frame, bits)
 
     def answer(self, frame, bits):
         """Take a frame; return the number of bits of the answer in `reply`, 0 for silence."""
@@ -120,13 +153,6 @@ class Card:
         """Take a command in ACTIVE: bits of the answer, 0 to stay silent and active, None if it is no command."""
         return None
 
-    def authenticate(self, arguments):
-        """Take MFAuthent's 12 bytes (command, block, key, UID part): microseconds until the reader is authenticated.
-
-        0 for silence. A card without Crypto1 sees a command that it does not know.
-        """
-        return self.answer(with_crc(arguments[:2]), 32)
-
     def _select(self, frame, bits):
         part = self._levels[self.level]
         if bits < 16 or frame[0] != _SELECT + 2 * self.level:
@@ -154,6 +180,11 @@ class Card:
         return 40 - known
 
 
+def from_dict(kept):
+    """Make a card of what `to_dict` gave."""
+    return Card(unhexlify(kept["uid"]), sak=kept.get("sak"))
+
+
 class Field:
     """The cards in front of one antenna; what two of them send at once is laid one over the other.
 
@@ -167,6 +198,7 @@ class Field:
         self.cards = []
         self._since = []
         self.reply = b""
+        self.parity = None
         self.offset = 0
         self.delay_fc = ANSWER_DELAY_FC
         self.collision = -1  # index of the first bit of the answer in which two cards differ
@@ -175,6 +207,7 @@ class Field:
         """Bring a card into the field."""
         now_us = self._reader.settle()
         if card not in self.cards:
+            card.at_us = now_us
             card.power(self._on)
             self.cards.append(card)
             self._since.append(now_us)
@@ -184,7 +217,9 @@ class Field:
         now_us = self._reader.settle()
         for i in range(len(self.cards) - 1, -1, -1):
             if card is None or self.cards[i] is card:
-                self.cards.pop(i).power(False)
+                gone = self.cards.pop(i)
+                gone.at_us = now_us
+                gone.power(False)
                 self._since.pop(i)
                 self._reader.cut(now_us)
 
@@ -192,25 +227,25 @@ class Field:
         """Follow the reader's antenna."""
         self._on = on
         for i, card in enumerate(self.cards):
+            card.at_us = at_us
             card.power(on)
             self._since[i] = at_us
 
-    def answer(self, frame, bits, start_us, gain, readable, arguments=None):
-        """Let all cards hear a frame that began at start_us; return the bits that come back in `reply`.
+    def answer(self, frame, bits, start_us, gain, parity=None):
+        """Let all cards hear a frame that began at start_us; return the bits that come back in `reply` and `parity`.
 
-        With `arguments` it is an authentication, and what comes back is its duration in microseconds.
+        A `parity` of -1 fits nothing: the frame was sent without.
         """
         self.collision = -1
         count = 0
         if self._on:
+            end_us = start_us + (1 + bits + bits // 8) * 3200 // 339  # 128/fc for each bit
             for i, card in enumerate(self.cards):
                 if start_us - self._since[i] < card.powerup_us or gain < card.min_gain:
                     continue
                 card.heard_us = start_us
-                if not readable:
-                    card.fail()
-                    continue
-                heard = card.answer(frame, bits) if arguments is None else card.authenticate(arguments)
+                card.at_us = end_us
+                heard = card.receive(frame, bits, parity)
                 if not heard:
                     continue
                 if count:
@@ -218,6 +253,7 @@ class Field:
                 else:
                     count = heard
                     self.reply = card.reply
+                    self.parity = card.reply_parity
                     self.offset = card.offset
                     self.delay_fc = card.delay_fc
         return count
@@ -230,6 +266,12 @@ class Field:
         index = 0
         while differs and not differs >> index & 1:
             index += 1
+        if self.parity is not None or card.reply_parity is not None:
+            parities = [self.parity, card.reply_parity]
+            for i, reply in enumerate((self.reply, card.reply)):
+                if parities[i] is None:
+                    parities[i] = odd_parity(reply, len(reply))
+            self.parity = parities[0] | parities[1]
         if differs and (self.collision < 0 or index < self.collision):
             self.collision = index
         count = max(count, heard)

@@ -5,18 +5,21 @@ changed calls `settle()`, which works off, in order, what has become due until `
 the MFRC522 data sheet, rev. 3.9.
 
 Simplified: the FIFO is emptied at once when a transmission starts; only 106 kbit/s (cards do not hear a faster
-frame); with ParityDisable set no card understands a frame longer than 7 bits.
+frame); with ParityDisable set no card understands a frame longer than 7 bits. Open in the data sheet: whether CollPos
+counts the bits that RxAlign skips; `coll_aligned` True (they count) or False.
 """
+
+import random
 
 from micropython import const
 
 from boards.sim.cards import Field, crc_a, crc_fits
-from boards.sim.mfrc522_units import NEVER, Units, us_of_fc
+from boards.sim.mfrc522_crypto import Crypto
+from boards.sim.mfrc522_units import NEVER, us_of_fc
 
 _COMMAND = const(0x01)
 _COM_IRQ = const(0x04)
 _ERROR = const(0x06)
-_STATUS2 = const(0x08)
 _CONTROL = const(0x0C)
 _BIT_FRAMING = const(0x0D)
 _COLL = const(0x0E)
@@ -52,12 +55,11 @@ _MODEM_WAIT_ANSWER = const(4)
 _MODEM_RECEIVING = const(6)
 
 _POWER_DOWN = const(0x10)
-_CRYPTO1_ON = const(0x08)
 _FIFO_SIZE = const(64)
 _ETU_FC = const(128)
 
 
-class Radio(Units):
+class Radio(Crypto):
     """Modem and antenna; the registers that steer them are written by the subclass."""
 
     def __init__(self, clock):
@@ -69,15 +71,16 @@ class Radio(Units):
         self._out = bytearray(_FIFO_SIZE + 2)  # the frame on its way out
         self._out_bits = self._out_us = self._wait_us = 0
         self._out_fc = 0  # its length; all later times count from _out_us, so that roundings do not add up
-        self._arguments = None
         self._air_us = NEVER  # when the answer to it begins
         self._air_bits = self._air_fc = 0
         self._in = bytearray(0)  # the frame on its way in
         self._in_size = self._in_bits = self._in_index = self._in_hold = self._in_offset = 0
         self._in_us = self._in_end_us = self._in_errors = 0
         self._radiates = False
+        self.coll_aligned = True
         self.deaf = False  # fault: the antenna is broken, nothing goes out or comes in
         self.noise = 0  # fault: so many of the next answers arrive with a wrong bit
+        self.gain_limit = 7  # fault: with a higher RxGain code most answers of more than two bytes are damaged
 
     def settle(self):
         """Do what has become due; return the present in microseconds."""
@@ -138,6 +141,7 @@ class Radio(Units):
     def _halt_modem(self):
         self._modem = _MODEM_IDLE
         self._modem_us = NEVER
+        self._pass = 0
         self._plan()
 
     def _finish(self):
@@ -154,21 +158,26 @@ class Radio(Units):
             return
         out = self._out
         count = self._level
-        self._arguments = None
         for i in range(count):
             out[i] = self._fifo[(self._head + i) & 63]
         self._flush()
         last_bits = registers[_BIT_FRAMING] & 7
         if registers[_COMMAND] & 0x0F == _AUTHENTICATE:
-            self._arguments = bytes(out[:12])
-            count = 2
+            count = self._begin_authentication()
             last_bits = 0
-        if count and not last_bits and (registers[_TX_MODE] & 0x80 or self._arguments):  # TxCRCEn
+        elif count and not last_bits and registers[_TX_MODE] & 0x80:  # TxCRCEn
             crc = crc_a(out, count)
             out[count] = crc & 0xFF
             out[count + 1] = crc >> 8
             count += 2
-        self._out_bits = bits = 8 * count - (8 - last_bits if last_bits and count else 0)
+        bits = 8 * count - (8 - last_bits if last_bits and count else 0)
+        self._conceal(bits)
+        if bits >= 8 and registers[_MF_RX] & 0x10:  # ParityDisable
+            self._parity = -1
+        self._transmit(bits, now_us)
+
+    def _transmit(self, bits, now_us):
+        self._out_bits = bits
         self._out_us = now_us
         self._air_us = NEVER
         self._modem = _MODEM_SENDING
@@ -184,20 +193,14 @@ class Radio(Units):
             self._timer_begins(due_us)
         bits = self._out_bits
         heard = 0
-        # A card sees 100 % modulation only, and none of a faster frame. Encrypted by a stale key, or without parity
-        # bits, a frame is heard and not understood.
+        # A card sees 100 % modulation only, and none of a faster frame.
         if bits and not self.deaf and registers[_TX_ASK] & 0x40 and not registers[_TX_MODE] & 0x70:
-            readable = not registers[_STATUS2] & _CRYPTO1_ON and (bits < 8 or not registers[_MF_RX] & 0x10)
             gain = registers[_RF_CFG] >> 4 & 7
-            heard = self.field.answer(self._out, bits, self._out_us, gain, readable, self._arguments)
+            heard = self.field.answer(self._out, bits, self._out_us, gain, self._parity)
         self._modem_us = NEVER
         self._wait_us = due_us
-        if command == _AUTHENTICATE:
-            self._modem = _MODEM_WAIT_ANSWER
-            if heard:
-                self._modem_us = due_us + heard
-            return
-        registers[_COM_IRQ] |= _TX_IRQ
+        if command != _AUTHENTICATE:  # which blocks TxIRq and RxIRq
+            registers[_COM_IRQ] |= _TX_IRQ
         self._air_bits = heard
         if heard:
             self._air_fc = self._out_fc + self.field.delay_fc
@@ -224,10 +227,6 @@ class Radio(Units):
             self._receive(due_us)
         elif modem == _MODEM_SENDING:
             self._sent(due_us)
-        elif self.registers[_COMMAND] & 0x0F == _AUTHENTICATE:
-            self.registers[_STATUS2] |= _CRYPTO1_ON
-            self._halt_modem()
-            self._finish()
         else:
             self._answer_begins(due_us)
 
@@ -242,7 +241,7 @@ class Radio(Units):
         bits = self._air_bits
         align = registers[_BIT_FRAMING] >> 4 & 7
         self._in = reply = bytearray(field.reply)
-        self._in_errors = 0
+        self._in_errors = 0 if self._reveal(reply, bits, field.parity) else _PARITY_ERROR
         if field.offset:
             reply[0] &= 0xFF << field.offset & 0xFF
         if align != field.offset:
@@ -250,11 +249,12 @@ class Radio(Units):
             self._in = reply = bytearray(
                 (int.from_bytes(reply, "little") >> field.offset << align).to_bytes((align + bits + 7) // 8, "little")
             )
-            self._in_errors = _PARITY_ERROR
+            self._in_errors |= _PARITY_ERROR
         if field.collision >= 0:
-            self._collide(align + field.collision)
-        if self.noise:
-            self.noise -= 1
+            self._collide(align, field.collision)
+        strong = registers[_RF_CFG] >> 4 & 7 > self.gain_limit and bits > 16 and random.getrandbits(2)
+        if self.noise or strong:
+            self.noise = max(0, self.noise - 1)
             reply[-1] ^= 1 << (align + bits - 1 & 7)
             self._in_errors |= _PARITY_ERROR
         self._in_bits = bits
@@ -262,17 +262,21 @@ class Radio(Units):
         self._in_size = size = (align + bits + 7) // 8
         # With RxCRCEn the last two bytes are checked, not handed over, so bytes leave the receiver two later.
         self._in_hold = 2 if registers[_RX_MODE] & 0x80 and size > 2 else 0
+        if self._pass:
+            self._in_hold = size  # an authentication gives nothing to the host
         self._in_index = -1
         self._in_us = due_us
         self._in_end_us = self._out_us + us_of_fc(self._air_fc + (1 + bits + (align + bits) // 8) * _ETU_FC)
         self._modem_us = min(due_us + us_of_fc(5 * _ETU_FC), self._in_end_us)
 
-    def _collide(self, position):
+    def _collide(self, align, position):
         registers = self.registers
+        counted = position + align if self.coll_aligned else position
+        position += align
         reply = self._in
         self._in_errors |= _COLLISION_ERROR
-        if position < 32:  # CollPos counts from 1, 0 means the 32nd bit; later ones cannot be told
-            registers[_COLL] = registers[_COLL] & 0x80 | (position + 1 & 0x1F)
+        if counted < 32:  # CollPos counts from 1, 0 means the 32nd bit; later ones cannot be told
+            registers[_COLL] = registers[_COLL] & 0x80 | (counted + 1 & 0x1F)
         if not registers[_COLL] & 0x80:  # ValuesAfterColl
             index = position >> 3
             reply[index] &= (1 << (position & 7)) - 1
@@ -305,6 +309,9 @@ class Radio(Units):
         if not bits or (bits < 4 and registers[_RX_MODE] & 8):  # RxNoErr
             self._modem = _MODEM_WAIT_ANSWER
             return
+        if self._pass:
+            self._authentication_answered(due_us)
+            return
         size = self._in_size
         for i in range(max(0, index - self._in_hold), size - self._in_hold):
             self._push(self._in[i])
@@ -317,10 +324,21 @@ class Radio(Units):
         registers[_COM_IRQ] |= _RX_IRQ
         if errors:
             self._raise(errors)
-        if registers[_COMMAND] & 0x0F == _RECEIVE:
+        if registers[_RX_MODE] & 4:  # RxMultiple: a copy of ErrorReg follows, and the receiver goes on (table 55)
+            self._push(registers[_ERROR])
+            self._modem = _MODEM_WAIT_ANSWER
+        elif registers[_COMMAND] & 0x0F == _RECEIVE:
             self._modem = _MODEM_IDLE
             self._finish()
-        elif registers[_RX_MODE] & 4:  # RxMultiple
-            self._modem = _MODEM_WAIT_ANSWER
         else:
             self._modem = _MODEM_WAIT_SEND
+
+    def _authentication_answered(self, due_us):
+        send_us = self._authentication_goes_on(due_us)
+        if send_us:
+            self._transmit(64, send_us)
+        elif send_us is None:
+            self._halt_modem()
+            self._finish()
+        else:
+            self._modem = _MODEM_WAIT_ANSWER

@@ -224,8 +224,8 @@ class FieldOfCards(unittest.TestCase):
         self.reader = Reader()
         self.field = Field(self.reader)
 
-    def answer(self, frame, bits, at_us, gain=4, readable=True):
-        return self.field.answer(frame, bits, at_us, gain, readable)
+    def answer(self, frame, bits, at_us, gain=4, parity=None):
+        return self.field.answer(frame, bits, at_us, gain, parity)
 
     def test_a_card_needs_five_milliseconds(self):
         self.field.put(Card(UID4))
@@ -257,13 +257,16 @@ class FieldOfCards(unittest.TestCase):
         self.assertEqual(self.answer(REQA, 7, 9000, gain=5), 0)
         self.assertEqual(self.answer(REQA, 7, 9000, gain=6), 16)
 
-    def test_an_unreadable_frame_is_an_error(self):
+    def test_wrong_parity_is_an_error(self):
         card = Card(UID4)
         self.field.switch(True, 0)
         self.field.put(card)
-        self.answer(REQA, 7, 9000)
-        self.assertEqual(self.answer(b"\x93\x20", 16, 9000, readable=False), 0)
-        self.assertEqual(card.state, IDLE)
+        # 0x93 has four ones, 0x20 has one: the parity bits are 1 and 0.
+        for parity, heard in ((0b01, 40), (None, 40), (0b00, 0), (0b11, 0), (-1, 0)):
+            self.answer(REQA, 7, 9000)
+            self.assertEqual(self.answer(b"\x93\x20", 16, 9000, parity=parity), heard)
+            self.assertEqual(card.state, READY if heard else IDLE)
+            card.power(True)
 
     def test_removing(self):
         first, second = Card(UID4), Card(UID7)

@@ -390,23 +390,6 @@ class Authentication(Bench):
         self.write(FIFO, self.ARGUMENTS[11])
         self.assertEqual(self.read(LEVEL, STATUS2), [0, 3])
 
-    def test_a_card_that_knows_it(self):
-        class Classic(Card):
-            def authenticate(self, arguments):
-                self.arguments = arguments
-                return 1500
-
-        card = self.prepare(Classic(UID4))
-        self.activate()
-        self.start()
-        self.clock.us += fc(37 * 128) + 1499
-        self.assertEqual(self.read(STATUS2) & 8, 0)
-        self.clock.us += 1
-        self.assertEqual(self.read(STATUS2) & 8, 8)
-        self.assertEqual(self.read(COM_IRQ) & (TX | RX | IDLE_IRQ), IDLE_IRQ)
-        self.assertEqual(self.read(COMMAND) & 0x0F, IDLE_COMMAND)
-        self.assertEqual(card.arguments, self.ARGUMENTS)
-
 
 class AnyBytes(Bench):
     def test_no_bytes_on_the_bus_break_the_chip(self):
