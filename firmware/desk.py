@@ -1,7 +1,7 @@
 """Desk mode: the reader of a door board as the reader of the card office, worked by lines over the serial port.
 
     from firmware import desk                      # loaded in desk mode only
-    await desk.run(cards, transport, "esp32")      # until `end`, or the port is closed
+    await desk.run(transport, "esp32")             # until `end`, or the port is closed
 
 Nothing here knows a lock or a key of the door: a board in desk mode serves no door. One request a line, one answer a
 line that begins with `ok` or `error`; docs/cards.md has the table. What is not understood is answered and forgotten.
@@ -13,9 +13,9 @@ from asyncio import sleep_ms
 from binascii import hexlify, unhexlify
 from time import ticks_add, ticks_diff, ticks_ms
 
-from micropython import const
+from micropython import const, kbd_intr
 
-from drivers.iso14443a import BUSY, NIBBLE, SEVERAL, ReaderFault, crc_a
+from drivers.iso14443a import BUSY, NIBBLE, SEVERAL, Iso14443a, ReaderFault, crc_a
 from firmware.version import VERSION
 
 _PROTOCOL = const(1)
@@ -25,6 +25,8 @@ _FIELD_MS = const(8)  # 5.1 ms resets any card, 5.1 ms wakes it
 _REPLY_US = const(25_000)  # MIFARE Classic: read and write
 _WAIT_MS = const(3000)  # `card` without a time
 _WAIT_MAX_MS = const(60_000)
+_POLL_MS = const(10)
+_LAST_BLOCK = const(127)  # sectors of four blocks; a card of 4 KB has larger ones behind them
 _ACK = const(0x0A)
 _HALT_MS = const(5)
 
@@ -74,11 +76,10 @@ class Lines:
 
 
 class Desk:
-    """One card at a time; `cards` is an Iso14443a, `transport` what it works with."""
+    """One card at a time; `transport` is as drivers/iso14443a.py describes it."""
 
-    def __init__(self, cards, transport, board):
-        cards.hold = True
-        self._cards = cards
+    def __init__(self, transport, board):
+        self._cards = Iso14443a(transport, _POLL_MS, True)
         self._transport = transport
         self._board = board
         self._frame = transport.frame
@@ -103,7 +104,7 @@ class Desk:
             self._length = 0
             self._drop()
             try:
-                await self._cards.start()
+                await self._transport.start()
             except ReaderFault:
                 pass  # answered below, and tried again with the next request
             return _FAULT
@@ -160,23 +161,22 @@ class Desk:
         return self._active
 
     async def _card(self, wait_ms):
-        cards = self._cards
-        if self._length:
-            await self._leave()
-            self._length = 0
-            cards.forget()
+        await self._leave()
+        self._length = 0
+        # Off and on with nobody known: all cards begin as equals, and one that was there is found again
+        await self._cycle()
+        cards = self._cards = Iso14443a(self._transport, _POLL_MS, True)
         deadline = ticks_add(ticks_ms(), wait_ms)
         while True:
             length = await cards.find(self._uid)
             if length == SEVERAL or cards.several:
-                cards.lost()
-                cards.forget()
+                self._drop()
                 return _SEVERAL
             if length:
                 break
             if ticks_diff(deadline, ticks_ms()) <= 0:
                 return _NO_CARD
-            await sleep_ms(cards.poll_ms)
+            await sleep_ms(_POLL_MS)
         self._length = length
         self._active = True
         sak = cards.sak
@@ -227,7 +227,7 @@ class Desk:
         return _GONE
 
     async def _auth(self, letter, block, key):
-        if len(key) != 6 or not 0 <= block <= 255:
+        if len(key) != 6 or not 0 <= block <= _LAST_BLOCK:
             return _UNKNOWN
         if not await self._select():
             return _GONE
@@ -262,7 +262,7 @@ class Desk:
         return _DENIED if count == NIBBLE else _GONE
 
     async def _read(self, block):
-        if not 0 <= block <= 255 or block >> 2 != self._sector:
+        if not 0 <= block <= _LAST_BLOCK or block >> 2 != self._sector:
             return _NO_SESSION
         count = await self._command(0x30, block)
         if count != 18 or crc_a(self._frame, 1, 19):
@@ -272,7 +272,7 @@ class Desk:
     async def _write(self, block, data):
         if len(data) != 16:
             return _UNKNOWN
-        if not 0 <= block <= 255 or block >> 2 != self._sector:
+        if not 0 <= block <= _LAST_BLOCK or block >> 2 != self._sector:
             return _NO_SESSION
         if not block or (block & 3 == 3 and data[6:9] not in _SAFE):
             return _UNSAFE
@@ -286,14 +286,14 @@ class Desk:
         return self._failed(count)
 
 
-async def serve(cards, transport, readline, write, board=""):
+async def serve(transport, readline, write, board=""):
     """Answer requests until `end` or the end of the stream.
 
-    `readline` is Lines.readline or its like, `write` takes text. The chip is started here; `cards` stays in hold.
+    `readline` is Lines.readline or its like, `write` takes text. The chip is started here.
     """
-    desk = Desk(cards, transport, board)
+    desk = Desk(transport, board)
     try:
-        await cards.start()
+        await transport.start()
     except ReaderFault:
         write(_FAULT + "\n")  # requests are answered all the same
     while True:
@@ -306,6 +306,10 @@ async def serve(cards, transport, readline, write, board=""):
             return
 
 
-def run(cards, transport, board=""):
-    """A coroutine: serve the chip's own serial port."""
-    return serve(cards, transport, Lines(sys.stdin.buffer).readline, sys.stdout.write, board)
+async def run(transport, board=""):
+    """Serve the chip's own serial port."""
+    kbd_intr(-1)  # a stray 03 on the line must not end it; `end` does
+    try:
+        await serve(transport, Lines(sys.stdin.buffer).readline, sys.stdout.write, board)
+    finally:
+        kbd_intr(3)

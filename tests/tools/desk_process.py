@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 import tty
 from pathlib import Path
 
@@ -21,7 +22,6 @@ class Board:
     def __init__(self, *cards):
         self.master, slave = pty.openpty()
         tty.setraw(slave)
-        self.url = os.ttyname(slave)
         micropython = Path(sys.executable).with_name("micropython")
         self.process = subprocess.Popen(
             [micropython, "-X", f"heapsize={HEAP}", WORLD, *cards],
@@ -31,7 +31,7 @@ class Board:
             stdout=slave,
             stderr=slave,
         )
-        self.slave = slave  # kept open: the port is there between two commands, as a USB bridge is
+        self.slave = slave
 
     def stop(self):
         self.process.kill()
@@ -40,32 +40,16 @@ class Board:
         os.close(self.slave)
 
 
-@pytest.fixture
-def board():
-    started = []
-
-    def start(*cards):
-        # The pseudo terminal's two ends: the board has the slave, menwei opens the same by a second pair's name
-        started.append(Wire(Board(*cards)))
-        return started[-1]
-
-    yield start
-    for wire in started:
-        wire.stop()
-
-
 class Wire:
-    """The cable: a second pseudo terminal, joined to the board's; `url` is what menwei opens."""
+    """The cable: a second pseudo terminal, joined to the board's. `url` is what menwei opens."""
 
-    def __init__(self, board):
-        self.board = board
+    def __init__(self, *cards):
+        self.board = Board(*cards)
         self.master, self.slave = pty.openpty()
         tty.setraw(self.slave)
         self.url = os.ttyname(self.slave)
         self.passed = bytearray()  # all that went over the wire
-        import threading
-
-        for source, target in ((self.master, board.master), (board.master, self.master)):
+        for source, target in ((self.master, self.board.master), (self.board.master, self.master)):
             threading.Thread(target=self._pass, args=(source, target), daemon=True).start()
 
     def _pass(self, source, target):
@@ -80,3 +64,17 @@ class Wire:
         self.board.stop()
         os.close(self.master)
         os.close(self.slave)
+
+
+@pytest.fixture
+def board():
+    """Start a board with these cards on it."""
+    started = []
+
+    def start(*cards):
+        started.append(Wire(*cards))
+        return started[-1]
+
+    yield start
+    for wire in started:
+        wire.stop()

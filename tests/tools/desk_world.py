@@ -1,8 +1,9 @@
 """A board in desk mode on the unix port: simulated chip and cards, serial port on stdin and stdout, real time.
 
-    micropython -X heapsize=160wK desk_world.py ntag424:04112233445566 [uid:9c599b32 ...]
+    micropython -X heapsize=160wK desk_world.py ntag424:04112233445566 [uid:9c599b32 ...] [leave=N]
 
-All cards of the command line lie on the reader. SIGINT is not needed: the end of stdin ends it.
+All cards of the command line lie on the reader. With `leave` the first one is taken away when the N-th frame after its
+first one in a session goes out, and comes back soon after; it holds what it held.
 """
 
 import sys
@@ -20,7 +21,6 @@ import machine
 from boards.sim import clock, pins, spibus
 from boards.sim.cards import Card
 from boards.sim.mfrc522_chip import Mfrc522Chip
-from drivers.iso14443a import Iso14443a
 from drivers.mfrc522 import Mfrc522
 from firmware import desk
 
@@ -43,7 +43,40 @@ def card(text):
     return Card(uid)
 
 
+_AWAY_MS = 400
+
+
+class Hand:
+    """Takes a card away in the middle of its exchanges, once."""
+
+    def __init__(self, reader, field, card, after):
+        self._field = field
+        self._card = card
+        self._left = after
+        for name in ("send", "authenticate"):
+            setattr(reader, name, self.wrapped(getattr(reader, name)))
+
+    def wrapped(self, method):
+        def call(*arguments):
+            # Frames of find() and select() are short: only what carries a command counts
+            if arguments[0] > 2:
+                self._left -= 1
+                if not self._left:
+                    self._field.remove(self._card)
+                    asyncio.create_task(self.back())
+            return method(*arguments)
+
+        return call
+
+    async def back(self):
+        await asyncio.sleep_ms(_AWAY_MS)
+        self._field.put(self._card)
+
+
 def main(words):
+    leave = 0
+    if words and words[-1].startswith("leave="):
+        leave = int(words.pop()[6:])
     clock.setup("real")
     chip = Mfrc522Chip(clock)
     pins.external_pull(board.PIN_READER_CS, 1)
@@ -65,8 +98,10 @@ def main(words):
         machine.Pin(board.PIN_READER_CS, machine.Pin.OUT, value=1),
         machine.Pin(board.PIN_READER_RST, machine.Pin.OUT, value=0),
     )
+    if leave:
+        Hand(reader, chip.field, chip.field.cards[0], leave)
     print("I boot: a line of the board's log")
-    asyncio.run(desk.run(Iso14443a(reader, 10), reader, board.BOARD))
+    asyncio.run(desk.run(reader, board.BOARD))
 
 
 main(sys.argv[1:])

@@ -128,3 +128,15 @@ def test_the_wrong_card(office, board):  # noqa: F811
     assert "no DESFire" in office.card("write", url, "desfire", code=1)
     assert "no MIFARE Classic" in office.card("write", url, "classic", code=1)
     assert "NTAG 424 DNA" in office.run("read", "--port", url, "--register", office.register)
+
+
+@pytest.mark.parametrize("leave", [4, 6, 9, 12])
+@pytest.mark.parametrize(("kind", "uid"), [("ntag424", UID7), ("desfire", UID7), ("classic", UID4)])
+def test_a_card_that_is_taken_away_is_finished_and_reset(office, board, kind, uid, leave):  # noqa: F811
+    wire = board(f"{kind}:{uid}", f"leave={leave}")
+    office.keyfile("new", "--community", "garden", "--kind", kind)
+    assert "run the same command again" in office.card("write", wire.url, kind, code=1)
+    office.card("write", wire.url, kind)
+    assert "version 1" in office.card("check", wire.url, kind)
+    office.card("reset", wire.url, kind)
+    assert "reset" in office.list()
