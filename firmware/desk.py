@@ -126,7 +126,7 @@ class Desk:
         if verb == "apdu":
             return await self._apdu(unhexlify(words[0]))
         if verb == "auth":
-            return await self._auth("AB".index(words[0]), int(words[1]), unhexlify(words[2]))
+            return await self._auth(("A", "B").index(words[0]), int(words[1]), unhexlify(words[2]))
         if verb == "read":
             return await self._read(int(words[0]))
         if verb == "write":

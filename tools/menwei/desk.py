@@ -140,10 +140,10 @@ class SerialDesk:
                     return text
         return None
 
-    def _ask(self, request: str, timeout_s: float = _ANSWER_S) -> str:
+    def _ask(self, request: str, wait_s: float = 0) -> str:
         """Send a request; returns what follows `ok`."""
         self._send(request)
-        answer = self._line(timeout_s)
+        answer = self._line(wait_s + _ANSWER_S)
         if answer is None:
             raise DeskError(f"the desk at {self._url} did not answer in time; restart the board")
         if answer.startswith("ok"):
@@ -176,7 +176,7 @@ class SerialDesk:
         Raises:
             CardError: none came, or more than one.
         """
-        answer = self._ask(f"card {int(wait_s * 1000)}", wait_s + _ANSWER_S)
+        answer = self._ask(f"card {int(wait_s * 1000)}", wait_s)
         try:
             found = dict(word.split("=", 1) for word in answer.split())
             uid, sak, atqa, magic = found["uid"], int(found["sak"], 16), int(found["atqa"], 16), found["magic"] == "1"
