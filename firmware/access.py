@@ -1,6 +1,6 @@
 """The access decision: may this credential pass now? Pure: no I/O, no clock of its own.
 
-    reason = decide(entry, clock.earliest_min, clock.latest_min, clock.trust, residents)
+    reason = decide(entry, clock.earliest_min, clock.latest_min, clock.trust, residents, accepted, proven)
     granted = reason == record.OK
 
 Time is an interval in which the true minute lies for certain. Residents are judged in their favour while the
@@ -12,7 +12,7 @@ from storage import entry as entries
 from storage import record
 
 
-def decide(entry, earliest_min, latest_min, trust, residents):
+def decide(entry, earliest_min, latest_min, trust, residents, accepted, proven):
     """Return the reason number: `record.OK`, or why not.
 
     Args:
@@ -20,6 +20,8 @@ def decide(entry, earliest_min, latest_min, trust, residents):
         earliest_min, latest_min: bounds of the present minute since 2020-01-01, inclusive.
         trust: grade of the clock, `record.FLOOR`, `HELD` or `SYNCHRONISED`.
         residents: group numbers that are judged in their favour.
+        accepted: whether this door takes this kind of credential from the entry's group.
+        proven: whether the credential has proved what its kind can prove.
     """
     if entry is None:
         return record.UNKNOWN
@@ -27,6 +29,10 @@ def decide(entry, earliest_min, latest_min, trust, residents):
         return record.CANCELLED
     if entry.state == entries.SUSPENDED:
         return record.SUSPENDED
+    if not accepted:
+        return record.TOO_WEAK
+    if not proven:
+        return record.NOT_PROVEN
     # Past its end even if it is as early as it can be: this holds at every grade of trust. A card that ends before it
     # begins is never valid.
     if earliest_min >= entry.valid_until or entry.valid_from >= entry.valid_until:

@@ -13,6 +13,8 @@ import esp32
 import machine
 
 from drivers.contacts import Contact
+from drivers.credential import CLASSIC
+from drivers.health import Health
 from drivers.iso14443a import Iso14443a
 from drivers.lock import Lock
 from drivers.mfrc522 import Mfrc522
@@ -22,6 +24,7 @@ from firmware.clock import Clock, Uptime
 from firmware.door import Door
 from firmware.log import Log
 from firmware.passage import Passage
+from firmware.reader import of_kind
 from firmware.service import Service
 from firmware.version import BUILT_S
 from storage import record
@@ -99,6 +102,39 @@ def _mounted(journal):
     return journal
 
 
+def _read_cards(parts, keys, spi):
+    """The reader, and what lets cards prove themselves: only the kinds that this door takes are loaded."""
+    settings = parts.settings
+    power = board.PIN_READER_POWER
+    chip = Mfrc522(
+        spi,
+        machine.Pin(board.PIN_READER_CS, machine.Pin.OUT, value=1),
+        machine.Pin(board.PIN_READER_RST, machine.Pin.OUT, value=0),
+        settings["reader_gain_db"],
+        settings["reader_spi_khz"] * 1000,
+        None if power is None else machine.Pin(power, machine.Pin.OUT, value=1),
+    )
+    kinds = [kind for kind in config.masks(settings)[0] if of_kind(keys.card_keys, kind)]
+    cards = parts.cards = Iso14443a(chip, board.READER_POLL_MS, bool(kinds))
+    parts.health = Health(chip)
+    provers = parts.provers = {}
+    for kind in kinds:
+        known = of_kind(keys.card_keys, kind)
+        if kind == CLASSIC:
+            from drivers.classic import Classic
+
+            provers[kind] = Classic(cards, known)
+        else:
+            from drivers.ev2 import Ev2
+
+            provers[kind] = Ev2(chip, known, kind)
+    parts.copies = None
+    if CLASSIC in provers and isinstance(parts.journal, Journal):
+        from storage.copywatch import CopyWatch
+
+        parts.copies = CopyWatch(parts.journal)
+
+
 def build():
     """Return a Service for this board."""
     # Locked before anything else; docs/architecture.md, "The way out is hardware".
@@ -138,12 +174,7 @@ def build():
         mosi=machine.Pin(board.PIN_MOSI),
         miso=machine.Pin(board.PIN_MISO),
     )
-    chip = Mfrc522(
-        spi,
-        machine.Pin(board.PIN_READER_CS, machine.Pin.OUT, value=1),
-        machine.Pin(board.PIN_READER_RST, machine.Pin.OUT, value=0),
-    )
-    parts.reader = Iso14443a(chip, board.READER_POLL_MS)
+    _read_cards(parts, keys, spi)
     parts.contacts = _contacts()
     parts.alarms = [record.ALARM_KEYS_LOST] if keys.lost else []
     if store.damaged and store.source == "defaults":

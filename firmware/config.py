@@ -21,7 +21,20 @@ DEFAULTS = {
     "drift_ppm": 50,
     "key_version": 0,
     "keep_days": 180,
+    "kinds": ["uid"],
+    "group_kinds": {},
+    "magic_alarm": False,
+    "reader_gain_db": 33,
+    "reader_spi_khz": 4000,
+    "desk": False,
 }
+
+# Kinds of credential, from 1 on in the order of storage.record.
+KINDS = ("uid", "classic", "ntag424", "desfire")
+
+# kinds: what this door takes; group_kinds: what it takes from one group instead, {"3": ["ntag424"]}. During a migration
+# there are several. magic_alarm: look whether a UID card is one of the rewritable kind that kiosks use, after it was
+# served. desk: this board stands in the card office and writes cards, it serves no door (docs/cards.md).
 
 # keep_days: what upstream has acknowledged is erased after so many days, 0 never; GB 50396-2007 wants 180 days at the
 # centre, not at the door.
@@ -37,13 +50,43 @@ _LIMITS = {
     "drift_ppm": (1, 1000),
     "key_version": (0, 3),
     "keep_days": (0, 3650),
+    "reader_gain_db": (18, 48),
+    "reader_spi_khz": (100, 10000),  # MFRC522 data sheet 8.1.2: up to 10 MHz
 }
+_GAINS_DB = (18, 23, 33, 38, 43, 48)
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 
 
 def _check_name(key, value):
     if not 1 <= len(value) <= 32 or any(character not in _NAME_CHARACTERS for character in value):
         raise ValueError("%s: use 1 to 32 of a-z 0-9 -" % key)
+
+
+def all_kinds(settings):
+    """Return the kinds of credential that this door takes from anybody, the strongest first."""
+    taken = [settings["kinds"]] + list(settings["group_kinds"].values())
+    return [kind for kind in reversed(KINDS) if any(kind in kinds for kinds in taken)]
+
+
+def masks(settings):
+    """Return the kinds that prove themselves, the strongest first, and for each group the bits `1 << kind` it may use.
+
+    Both are bytes; kinds are numbered as in storage.record.
+    """
+    strong = [KINDS.index(name) + 1 for name in all_kinds(settings) if name != "uid"]
+    accepted = bytearray(64)
+    for group in range(64):
+        for name in settings["group_kinds"].get(str(group), settings["kinds"]):
+            accepted[group] |= 2 << KINDS.index(name)
+    return bytes(strong), bytes(accepted)
+
+
+def _check_kinds(checked):
+    for group, kinds in [("0", checked["kinds"])] + list(checked["group_kinds"].items()):
+        if not group.isdigit() or int(group) > 63:
+            raise ValueError("group_kinds: groups are numbers from 0 to 63")
+        if not isinstance(kinds, list) or not kinds or any(kind not in KINDS for kind in kinds):
+            raise ValueError("kinds: a list of %s" % ", ".join(KINDS))
 
 
 def validate(values):
@@ -68,6 +111,9 @@ def validate(values):
     for group in checked["residents"]:
         if type(group) is not int or not 0 <= group <= 63:
             raise ValueError("residents: a list of group numbers from 0 to 63")
+    _check_kinds(checked)
+    if checked["reader_gain_db"] not in _GAINS_DB:
+        raise ValueError("reader_gain_db: must be 18, 23, 33, 38, 43 or 48")
     if checked["tls"]:
         raise ValueError("tls: this version has none yet, and does not pretend to")
     if checked["held_alarm_s"] <= checked["held_warn_s"]:

@@ -1,23 +1,30 @@
 """The card path: credential, pseudonym, decision, durable record, lock. Nothing here waits.
 
     passage = Passage(pseudonym_key, allowlist, journal, clock, uptime, door, lock, settings)
-    length = await reader.find(passage.uid)
-    reason = passage.present(length)
+    length = await reader.find(passage.credential.uid)
+    kind = passage.recognise(length, reader.sak)
+    proof = await provers[kind].prove(passage.credential) if kind in provers else PROVEN
+    reason = passage.present(proof)
+
+The list decides as what a card must prove itself, not the card: each kind has pseudonyms of its own, so a copied UID
+never stands for a card with keys.
 
 Buffers are allocated once; what a tap allocates is counted by the bench `tap.alloc_bytes`.
 """
 
 from micropython import const
 
+from drivers.credential import FALSE, PROVEN, UID, Credential
 from firmware import access
 from firmware.repeats import Series
 from storage import record
 from storage.mac import Hmac
 
-_KIND_UID = const(1)
 _PSEUDONYM = const(7)
 _STRANGERS = const(4)  # refusals in a minute with a record of each: of cards that the list does not know,
 _KNOWN = const(8)  # of those that it knows, and of cancelled ones, which nothing else may hide
+# What the SAK of a card of each kind says, AN10833: it speaks the protocol of MIFARE Classic, or ISO/IEC 14443-4.
+_SAK = const(b"\x00\x00\x08\x20\x20")
 
 
 class Passage:
@@ -28,8 +35,10 @@ class Passage:
 
         Args:
             key: 32 bytes, purpose `pseudonym` of the door key.
-            settings: dict of firmware.config; `open_s` and `residents` are used.
+            settings: dict of firmware.config; `open_s`, `residents`, `kinds` and `group_kinds` are used.
         """
+        from firmware import config  # not kept in memory
+
         self._hmac = Hmac(key)
         self._allowlist = allowlist
         self._journal = journal
@@ -40,11 +49,8 @@ class Passage:
         self._lock = lock
         self._residents = settings["residents"]
         self._open_ms = settings["open_s"] * 1000
-        message = bytearray(11)
-        message[0] = _KIND_UID
-        view = memoryview(message)
-        self.uid = view[1:]  # the reader puts the UID here
-        self._messages = {length: view[: 1 + length] for length in (4, 7, 10)}
+        self.credential = Credential()
+        self._strong, self._accepted = config.masks(settings)
         self.pseudonym = bytearray(_PSEUDONYM)  # of the last card shown
         self.granted = bytearray(_PSEUDONYM)  # of the last one granted, for *passed*
         self.unrecorded = 0  # residents let in though their record could not be written
@@ -53,21 +59,51 @@ class Passage:
         """Do ahead, in idle time, the half of the hashing that does not need the card."""
         self._hmac.prepare()
 
-    def present(self, length):
-        """Judge the UID of `length` bytes in `uid`; return the reason, `record.OK` if the lock was released."""
-        self._hmac.update(self._messages[length])
+    def recognise(self, length, sak):
+        """Return the kind by which the list knows the card with `length` bytes in `credential.uid`.
+
+        `sak` (of ISO/IEC 14443-3) tells what the card can be. It is UID if the list knows it by nothing stronger.
+        """
+        credential = self.credential
+        for kind in self._strong:
+            if sak & _SAK[kind]:
+                credential.show(kind, length)
+                self._hash()
+                if self._allowlist.find(self.pseudonym):
+                    return kind
+        credential.show(UID, length)
+        self._hash()
+        return UID
+
+    def _hash(self):
+        self._hmac.update(self.credential.input())
         digest = self._hmac.digest()
         pseudonym = self.pseudonym
         for index in range(_PSEUDONYM):
             pseudonym[index] = digest[index]
+
+    def present(self, proof=PROVEN):
+        """Judge the credential that was recognised; return the reason, `record.OK` if the lock was released."""
+        credential = self.credential
+        pseudonym = self.pseudonym
         clock = self._clock
+        # Looked up after the proof, which takes a while: it may have been cancelled meanwhile.
         entry = self._allowlist.entry if self._allowlist.find(pseudonym) else None
-        reason = access.decide(entry, clock.earliest_min, clock.latest_min, clock.trust, self._residents)
         group = entry.group if entry else 0
+        reason = access.decide(
+            entry,
+            clock.earliest_min,
+            clock.latest_min,
+            clock.trust,
+            self._residents,
+            self._accepted[group] >> credential.kind & 1,
+            proof == PROVEN,
+        )
+        evidence = record.evidence(group, credential.kind, credential.version, credential.counted, credential.counter)
         if reason != record.OK:
-            self._refuse(reason, group)
+            self._refuse(reason, evidence, proof == FALSE)
             return reason
-        recorded = self._record(record.GRANTED, reason, group)
+        recorded = self._record(record.GRANTED, reason, evidence)
         if not recorded and (entry.limited or group not in self._residents):
             return record.NOT_RECORDED
         if entry.limited:
@@ -75,7 +111,7 @@ class Passage:
             try:
                 self._allowlist.use(pseudonym)
             except OSError:
-                self._record(record.REFUSED, record.NOT_RECORDED, group)
+                self._record(record.REFUSED, record.NOT_RECORDED, evidence)
                 return record.NOT_RECORDED
         if not recorded:
             self.unrecorded += 1
@@ -100,16 +136,24 @@ class Passage:
             ):
                 series.close()
 
-    def _refuse(self, reason, group):
+    def alert(self, alarm):
+        """Record an alert about the credential that was presented last."""
+        credential = self.credential
+        evidence = record.evidence(0, credential.kind, credential.version, credential.counted, credential.counter)
+        return self._record(record.ALARM, alarm, evidence)
+
+    def _refuse(self, reason, evidence, false=False):
         series = self._series[1]
         if reason == record.UNKNOWN or reason == record.SEVERAL_CARDS:
             series = self._series[0]
         elif reason == record.CANCELLED:
             series = self._series[2]
         if not series.folds(reason, self.pseudonym, self._uptime.seconds):
-            self._record(record.REFUSED, reason, group)
+            self._record(record.REFUSED, reason, evidence)
             if reason == record.CANCELLED:
-                self._record(record.ALARM, record.ALARM_CANCELLED_CARD, group)
+                self._record(record.ALARM, record.ALARM_CANCELLED_CARD, evidence)
+            elif false and reason == record.NOT_PROVEN:
+                self._record(record.ALARM, record.ALARM_COPY_SUSPECTED, evidence)
 
     def _record(self, kind, reason, detail, pseudonym=None):
         clock = self._clock

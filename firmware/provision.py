@@ -3,10 +3,11 @@
 Loaded only when that file is there, and dropped afterwards. The file is written by the installer's tool over serial.
 
     {"door_key": 64 hex digits, "journal_key": 32 hex digits, "journal_epoch": 8 hex digits,
-     "wifi_secret": "…", "settings": {"site": …, "door": …, "host": …, …}}
+     "wifi_secret": "…", "settings": {"site": …, "door": …, "host": …, …},
+     "card_keys": [["ntag424", version, number on the card, 32 hex digits], …]}
 
 Provisioning again is safe: a journal or list that is already there is kept, unless the file says
-`"erase": true`.
+`"erase": true`; without "card_keys" those that the door has are kept.
 """
 
 import json
@@ -27,10 +28,17 @@ def apply(root, keys, store, journal, allowlist):
     with open(root + _FILE) as file:
         given = json.load(file)
     settings = config.validate(given["settings"])
+    if keys.lost:
+        keys.load()
     door_key = _bytes(given, "door_key", 32)
     journal_key = _bytes(given, "journal_key", 16)
     epoch = _bytes(given, "journal_epoch", 4)
-    keys.store(door_key, given.get("wifi_secret", ""))
+    card_keys = _card_keys(given["card_keys"]) if "card_keys" in given else None
+    kinds = _kinds(keys.card_keys if card_keys is None else card_keys)
+    for kind in config.all_kinds(settings):
+        if kind != "uid" and config.KINDS.index(kind) + 1 not in kinds:
+            raise ValueError("kinds: the door takes %s, and card_keys has no key for it" % kind)
+    keys.store(door_key, given.get("wifi_secret", ""), card_keys)
     store.save(settings)
     erase = given.get("erase", False)
     _format(journal, erase, epoch, journal_key)
@@ -43,6 +51,26 @@ def _bytes(given, name, length):
     if len(value) != length:
         raise ValueError("%s: %d hex digits are needed" % (name, 2 * length))
     return value
+
+
+def _kinds(card_keys):
+    return [entry[0] for entry in card_keys]
+
+
+def _card_keys(given):
+    """Check the card read keys: two versions of each kind at most."""
+    keys = []
+    for name, version, number, digits in given:
+        if name not in config.KINDS or name == "uid":
+            raise ValueError("card_keys: %s is no kind that has a key" % name)
+        kind = config.KINDS.index(name) + 1
+        key = unhexlify(digits)
+        if not 0 <= version <= 3 or not 1 <= number <= (15, 4, 13)[kind - 2] or len(key) != 16:
+            raise ValueError("card_keys: %s needs version 0-3, its number on the card, 32 hex digits" % name)
+        if _kinds(keys).count(kind) == 2:
+            raise ValueError("card_keys: at most two versions of %s" % name)
+        keys.append((kind, version, number, key))
+    return keys
 
 
 def _format(store, erase, *arguments):

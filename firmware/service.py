@@ -14,13 +14,13 @@ from micropython import const
 
 from firmware import door as doors
 from firmware import patterns, systemclock
+from firmware.reader import Reader
 from firmware.version import VERSION
-from storage import record
+from storage import ondemand, record
 from sync import messages
 
 _POLL_CONTACTS_MS = const(20)
 _HOUSEKEEPING_MS = const(100)
-_READER_RETRY_MS = const(1000)
 _RESTART_MS = const(1000)
 _QUIET_S = const(10)  # no erase, handshake or name resolution so soon after a tap, an exit or an open door
 _SHORT_PAUSE_S = const(2)
@@ -45,6 +45,8 @@ _REASON_NAMES = (
     "uses-exhausted",
     "several-cards",
     "not-recorded",
+    "not-proven",
+    "too-weak",
 )
 
 
@@ -55,12 +57,12 @@ class Service:
         """Take the parts that firmware.main built.
 
         Args:
-            parts: object with reader, passage, door, lock, player, journal, allowlist, clock, uptime, settings, log,
-                watchdog, reset_cause, alarms, contacts. alarms is a list of those that are on from the start; contacts
-                is a dict of names to drivers.contacts.Contact: leaf, exit, fire, key, intercom, tamper (those that are
-                fitted).
+            parts: object with cards, health, provers, copies (see firmware.reader), passage, door, lock, player,
+                journal, allowlist, clock, uptime, settings, log, watchdog, reset_cause, alarms, contacts. alarms is a
+                list of those that are on from the start; contacts is a dict of names to drivers.contacts.Contact: leaf,
+                exit, fire, key, intercom, tamper (those that are fitted).
         """
-        self._reader = parts.reader
+        self.reader = Reader(parts, self)
         self._passage = parts.passage
         self._door = parts.door
         self._lock = parts.lock
@@ -88,15 +90,15 @@ class Service:
 
     async def run(self):
         """Serve the door for ever."""
-        self._tick()
+        self.tick()
         self.note(record.BOOT, self._reset_cause)
         self._log.info("boot", "in service", version=VERSION, boot=self._journal.boot, list=self._allowlist.revision)
         leaf = self._contacts["leaf"]
         leaf.poll(time.ticks_ms())
         self._door.start(leaf.active)
         for alarm in self._start_alarms:
-            self._alarm_on(alarm)
-        tasks = [self._read_cards, self._player.run, self._keep_house]
+            self.alarm_on(alarm)
+        tasks = [self.reader.run, self._player.run, self._keep_house]
         if self.link:
             tasks.append(self.link.run)
         for task in tasks:
@@ -116,29 +118,11 @@ class Service:
 
     # The card.
 
-    async def _read_cards(self):
-        """Find a card, judge it, and say what came of it. A reader that fails is started again, quietly, for ever."""
-        started = False
-        while True:
-            self._reader_s = self._uptime.seconds
-            try:
-                if not started:
-                    await self._reader.start()
-                    started = True
-                    self._alarm_off(record.ALARM_READER)
-                found = await self._reader.find(self._passage.uid)
-            except OSError as error:
-                started = False
-                if self._alarm_on(record.ALARM_READER):
-                    self._log.error("reader", "does not answer", error=error)
-                await asyncio.sleep_ms(_READER_RETRY_MS)
-                continue
-            if found:
-                self._tick()
-                self._shown(self._passage.present(found) if found > 0 else self._passage.several())
-            await asyncio.sleep_ms(self._reader.poll_ms)
+    def reader_lives(self):
+        """The reader's task makes progress."""
+        self._reader_s = self._uptime.seconds
 
-    def _shown(self, reason):
+    def shown(self, reason):
         """After the lock: light, sound, link, log."""
         self._active_s = self._uptime.seconds
         if reason == record.OK:
@@ -148,7 +132,7 @@ class Service:
         else:
             self._player.play(patterns.REFUSED)
         if self._passage.unrecorded:
-            self._alarm_on(record.ALARM_UNRECORDED)
+            self.alarm_on(record.ALARM_UNRECORDED)
         self._notify()
         self._log.info("access", "granted" if reason == record.OK else "refused", reason=_REASON_NAMES[reason])
 
@@ -165,7 +149,7 @@ class Service:
         door = self._door
         elapsed_ms = time.ticks_diff(now_ms, self._step_ms)
         self._step_ms = now_ms
-        self._tick()
+        self.tick()
         for contact in self._contacts.values():
             contact.poll(now_ms)
         self._cause("exit", record.CAUSE_EXIT)
@@ -178,7 +162,7 @@ class Service:
                 door.reset_fire(fire.active)
         tamper = self._contacts.get("tamper")
         if tamper:
-            (self._alarm_on if tamper.active else self._alarm_off)(record.ALARM_TAMPER)
+            (self.alarm_on if tamper.active else self.alarm_off)(record.ALARM_TAMPER)
         door.contact(self._contacts["leaf"].active)
         # A door that stands open for long is nobody passing: its alarm must get through to upstream.
         if door.state == doors.UNLOCKED or (door.state == doors.OPEN and not door.warning):
@@ -219,7 +203,8 @@ class Service:
         if self.link:
             self.link.state_changed()
 
-    def _alarm_on(self, alarm):
+    def alarm_on(self, alarm):
+        """Raise an alarm; False if it is on already."""
         if alarm in self._alarms:
             return False
         self._alarms.add(alarm)
@@ -228,7 +213,8 @@ class Service:
             self.link.state_changed()
         return True
 
-    def _alarm_off(self, alarm):
+    def alarm_off(self, alarm):
+        """End an alarm, if it is on."""
         if alarm in self._alarms:
             self._alarms.discard(alarm)
             self.note(record.ALARM_ENDED, alarm)
@@ -255,7 +241,7 @@ class Service:
         if self.link:
             self.link.notify()
 
-    def _tick(self):
+    def tick(self):
         """Bring uptime and clock to the present."""
         now_ms = time.ticks_ms()
         self._uptime.advance(time.ticks_diff(now_ms, self._last_ms))
@@ -279,12 +265,13 @@ class Service:
         """Feed the watchdog while reader and door make progress; look after flash while nobody is at the door."""
         while True:
             await asyncio.sleep_ms(_HOUSEKEEPING_MS)
-            self._tick()
+            self.tick()
             now_s = self._uptime.seconds
             if now_s - self._reader_s < _STUCK_S and now_s - self._door_s < _STUCK_S:
                 self._watchdog.feed()
             self._passage.prepare()
             self._passage.settle()
+            self.reader.settle()
             self._warn(record.ALARM_JOURNAL_FILLING, _FILLING_PERCENT)
             self._warn(record.ALARM_JOURNAL_FULL, _FULL_PERCENT)
             if self.quiet():
@@ -297,9 +284,9 @@ class Service:
         """An alarm while so much of the journal is not acknowledged; it ends a little lower, lest it flicker."""
         fill = self._journal.fill()
         if fill >= percent:
-            self._alarm_on(alarm)
+            self.alarm_on(alarm)
         elif fill < percent - _HYSTERESIS_PERCENT:
-            self._alarm_off(alarm)
+            self.alarm_off(alarm)
 
     # The host of the link.
 
@@ -321,6 +308,8 @@ class Service:
             "t": self._clock.now_s,
             "unrecorded": self._passage.unrecorded,
             "cards": self._allowlist.fill(),
+            "kinds": self.reader.key_versions(),
+            "reader": list(self.reader.recoveries),
             "digests": [digest.hex() for digest in self._allowlist.digest() or ()],
             "sw": VERSION,
         }
@@ -330,7 +319,7 @@ class Service:
         if self._left_out:
             self._left_out = False
         else:
-            self._alarm_off(record.ALARM_LIST_FULL)
+            self.alarm_off(record.ALARM_LIST_FULL)
         self.note(record.LIST, 0, None, to_revision)
         self._log.info("list", "updated", revision=to_revision)
 
@@ -348,9 +337,11 @@ class Service:
 
     def command(self, command):
         """Execute an authenticated command; return its result number of docs/protocol.md."""
-        self._tick()
+        self.tick()
         if command.operation == messages.OP_SET_TIME:
             return self._synchronise(command)
+        if command.operation == messages.OP_DROP_CARD_KEY:
+            return self._drop_card_key(command)
         if command.operation != messages.OP_UNLOCK:
             return messages.UNKNOWN_OPERATION
         clock = self._clock
@@ -365,6 +356,16 @@ class Service:
         self._notify()
         self._log.info("command", "unlock", operator=command.operator)
         return messages.DONE
+
+    def _drop_card_key(self, command):
+        from firmware import cardkeys
+
+        try:
+            result = cardkeys.drop(self._journal, self.reader, command)
+        finally:
+            ondemand.drop(cardkeys.MODULES)
+        self._notify()
+        return result
 
     def _synchronise(self, command):
         time_s = command.argument

@@ -1,13 +1,13 @@
-"""The secrets of one door: door key and Wi-Fi secret, in NVS and in a second checked copy in a file.
+"""The secrets of one door: door key, card read keys, Wi-Fi secret, in NVS and in a second checked copy in a file.
 
     keys = Keys(esp32.NVS("menwei"), "/vfs")
     keys.load()                       # keys.lost: neither copy can be used
     list_key = keys.purpose(b"list")
 
 NVS erases itself when its format changes or it is worn; the file covers that, and the newer copy, told by a generation
-that counts up with each change, repairs the other. A copy is a check, the generation, the key, and the secret. The
-journal's start key is not kept: `journal.format` takes it once, the office keeps it, and so nobody who reads the
-flash can go back to it.
+that counts up with each change, repairs the other. A copy is a check, the generation, the door key, the card keys, and
+the secret (docs/flash-formats.md). The journal's start key is not kept: `journal.format` takes it once, the office
+keeps it, and so nobody who reads the flash can go back to it.
 """
 
 from hashlib import sha256
@@ -18,7 +18,11 @@ _KEY = 32
 _CHECK = 8
 _SECRET = 64
 _GENERATION = 4
-_ROOM = 160
+_CARD_KEY = 19  # kind, version, number on the card, 16 bytes
+_MOST_CARD_KEYS = 8
+_ROOM = 8 + 4 + 32 + 1 + 8 * 19 + 64
+_OLD = b"menwei keys 2"  # up to 0.1: without card keys
+_LABEL = b"menwei keys 3"
 _BLOB = "keys"
 
 
@@ -31,6 +35,7 @@ class Keys:
         self._door_key = None
         self._generation = 0
         self.wifi_secret = ""
+        self.card_keys = []
         self.lost = True
         self.repaired = 0
 
@@ -52,8 +57,12 @@ class Keys:
                 except OSError:
                     pass  # one copy is enough to start; the next start tries again
 
-    def store(self, door_key, wifi_secret):
+    def store(self, door_key, wifi_secret, card_keys=None):
         """Keep new secrets, both copies.
+
+        Args:
+            card_keys: list of (kind, version, number on the card, 16 bytes), the newest of each kind first; None keeps
+                those that are there.
 
         Raises:
             ValueError: a length that cannot be.
@@ -65,10 +74,39 @@ class Keys:
             raise ValueError("Wi-Fi secret: at most 64 bytes")
         if self.lost:
             self.load()  # go on from the generation that is there
-        body = (self._generation + 1).to_bytes(_GENERATION, "little") + bytes(door_key) + secret
-        blob = sha256(b"menwei keys 2" + body).digest()[:_CHECK] + body
+        if card_keys is None:
+            card_keys = self.card_keys
+        if len(card_keys) > _MOST_CARD_KEYS:
+            raise ValueError("card keys: at most 8")
+        body = (self._generation + 1).to_bytes(_GENERATION, "little") + bytes(door_key) + bytes((len(card_keys),))
+        for kind, version, number, key in card_keys:
+            if len(key) != _CARD_KEY - 3:
+                raise ValueError("card key: 16 bytes are needed")
+            body += bytes((kind, version, number)) + key
+        blob = _sealed(body + secret)
         self._write(blob)
         self._take(blob)
+
+    def drop_card_key(self, kind, version):
+        """Forget one version of a card read key: cards that have no newer one are not let in any more.
+
+        Raises:
+            ValueError: see without().
+        """
+        self.store(self._door_key, self.wifi_secret, self.without(kind, version))
+
+    def without(self, kind, version):
+        """Return the card keys but for this one.
+
+        Raises:
+            ValueError: it is not there, or it is the only one of its kind.
+        """
+        left = [entry for entry in self.card_keys if entry[:2] != (kind, version)]
+        if len(left) == len(self.card_keys):
+            raise ValueError("card key: this door does not hold it")
+        if all(entry[0] != kind for entry in left):
+            raise ValueError("card key: the only one of its kind is kept, else no such card could enter")
+        return left
 
     def purpose(self, name):
         """Return the 32-byte key for one purpose (docs/protocol.md)."""
@@ -78,14 +116,27 @@ class Keys:
 
     def _take(self, blob):
         self._generation = _generation_of(blob)
-        self._door_key = blob[_CHECK + _GENERATION : _CHECK + _GENERATION + _KEY]
-        self.wifi_secret = blob[_CHECK + _GENERATION + _KEY :].decode()
+        at = _CHECK + _GENERATION
+        self._door_key = blob[at : at + _KEY]
+        at += _KEY
+        count = blob[at]
+        at += 1
+        self.card_keys = []
+        for _ in range(count):
+            self.card_keys.append((blob[at], blob[at + 1], blob[at + 2], blob[at + 3 : at + _CARD_KEY]))
+            at += _CARD_KEY
+        self.wifi_secret = blob[at:].decode()
         self.lost = False
 
     def _checked(self, blob):
         body = blob[_CHECK:]
-        whole = len(body) >= _GENERATION + _KEY and sha256(b"menwei keys 2" + body).digest()[:_CHECK] == blob[:_CHECK]
-        return blob if whole else None
+        if len(body) < _GENERATION + _KEY:
+            return None
+        if blob == _sealed(body):
+            return blob
+        if sha256(_OLD + body).digest()[:_CHECK] == blob[:_CHECK]:
+            return _sealed(body[: _GENERATION + _KEY] + b"\0" + body[_GENERATION + _KEY :])
+        return None
 
     def _from_nvs(self):
         buf = bytearray(_ROOM)
@@ -108,6 +159,10 @@ class Keys:
         self._nvs.commit()
         with open(self._path, "wb") as file:
             file.write(blob)
+
+
+def _sealed(body):
+    return sha256(_LABEL + body).digest()[:_CHECK] + body
 
 
 def _generation_of(blob):

@@ -33,8 +33,8 @@ NOT_STORED = const(2)  # records of the lowest class, while more than 75 % are u
 
 # Kind of a record.
 BOOT = const(1)  # reason: reset cause; detail: seconds since the last record, if known
-GRANTED = const(2)  # reason: 0, or why with a reservation; detail: group
-REFUSED = const(3)  # reason: see below; detail: group, 0 if unknown
+GRANTED = const(2)  # reason: 0, or why with a reservation; detail: see evidence()
+REFUSED = const(3)  # reason: see below; detail: see evidence(), group 0 if unknown
 PASSED = const(4)  # the door opened after an authorised release; reason: cause
 NOT_PASSED = const(5)  # it did not; reason: cause
 OPENED = const(6)  # the leaf opened; reason: cause, CAUSE_NONE for forced
@@ -49,6 +49,7 @@ CLOCK = const(14)  # the clock was set; reason: trust before; detail: step in se
 GAP = const(15)  # long record: records given up, counted per class
 REPEATED = const(16)  # detail: refusals that were only counted; reason and pseudonym: of the last of them
 DROPPED = const(17)  # a tombstone gives way; pseudonym: as far as the list still knows it
+READER = const(18)  # the reader chip was brought back; reason: by which stage; detail: how often since start
 
 # Reason of GRANTED and REFUSED.
 OK = const(0)
@@ -63,6 +64,8 @@ LOCKED_DOWN = const(8)
 USES_EXHAUSTED = const(9)
 SEVERAL_CARDS = const(10)
 NOT_RECORDED = const(11)  # visitors and commands when the journal cannot be written
+NOT_PROVEN = const(12)  # on the list as a card that proves itself, and it did not
+TOO_WEAK = const(13)  # a kind of credential that this door or this group does not take
 
 # Cause of an opening.
 CAUSE_NONE = const(0)
@@ -88,6 +91,20 @@ ALARM_KEYS_LOST = const(10)
 ALARM_JOURNAL_FILLING = const(11)
 ALARM_LIST_FULL = const(12)
 ALARM_SETTINGS_LOST = const(13)
+ALARM_COPY_SUSPECTED = const(14)  # an alert, as CANCELLED_CARD is
+ALARM_MAGIC_CARD = const(15)  # an alert
+
+# Kind of a credential: 0 in records of older software, which knew UIDs only.
+KIND_UID = const(1)
+KIND_CLASSIC = const(2)
+KIND_NTAG424 = const(3)
+KIND_DESFIRE = const(4)
+
+# By what a reader chip was brought back.
+STAGE_SOFT_RESET = const(1)
+STAGE_HARD_RESET = const(2)
+STAGE_SET_UP = const(3)
+STAGE_POWER = const(4)
 
 # Trust in a time.
 FLOOR = const(0)
@@ -97,7 +114,7 @@ SYNCHRONISED = const(2)
 # Class by kind: 0 goes first under pressure, 2 last.
 LOW = const(0)
 HIGH = const(2)
-_CLASSES = b"\x02\x01\x02\x01\x02\x01\x00\x00\x02\x02\x02\x02\x01\x01\x01\x02\x01\x02"
+_CLASSES = b"\x02\x01\x02\x01\x02\x01\x00\x00\x02\x02\x02\x02\x01\x01\x01\x02\x01\x02\x01"
 
 
 def class_of(kind, reason):
@@ -107,6 +124,11 @@ def class_of(kind, reason):
     if kind >= len(_CLASSES) or (kind == OPENED and reason == CAUSE_NONE):
         return 2
     return _CLASSES[kind]
+
+
+def evidence(group, kind, version=0, counted=False, counter=0):
+    """Detail of a record about a credential: 30 bits, docs/flash-formats.md, "What a card showed"."""
+    return group | kind << 6 | (version & 3) << 9 | counted << 11 | (counter & 0x3FFFF) << 12
 
 
 def code(value):

@@ -288,7 +288,7 @@ class Link:
                 self._number = number
                 if host.monotonic_s() - self._session_s > command.deadline_s:
                     result = messages.TOO_LATE
-                elif operation == messages.OP_UNLOCK and not command.approved:
+                elif operation in (messages.OP_UNLOCK, messages.OP_DROP_CARD_KEY) and not command.approved:
                     result = messages.NOT_APPROVED
                 else:
                     result = host.command(command)

@@ -16,6 +16,7 @@ from storage.mac import Hmac, same
 # Operation of a command.
 OP_UNLOCK = const(1)
 OP_SET_TIME = const(2)
+OP_DROP_CARD_KEY = const(3)  # argument: kind, version << 8
 
 # Result of a command; also the reason of a refused message.
 DONE = const(0)

@@ -12,6 +12,7 @@ PIN_MISO = 19
 PIN_MOSI = 23
 PIN_READER_CS = 16
 PIN_READER_RST = 17
+PIN_READER_POWER = None  # not fitted: a switch that takes the reader off its supply
 PIN_SDA = 21
 PIN_SCL = 22
 PIN_RELAY = 25  # pulled down on the board; energised = unlocked

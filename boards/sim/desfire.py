@@ -15,7 +15,7 @@ from binascii import hexlify, unhexlify
 from micropython import const
 
 from boards.sim.cards import Card
-from boards.sim.ev2 import (
+from boards.sim.ev2card import (
     AUTHENTICATION_ERROR,
     FULL,
     ILLEGAL_COMMAND,

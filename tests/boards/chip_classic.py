@@ -279,9 +279,7 @@ class Memory(Reader):
         for (c1, c2, c3), (readers, writers) in table.items():
             for group in range(3):
                 first, second, third = c1 << group, 8 | c2 << group, 8 | c3 << group
-                access = bytes(
-                    ((second ^ 15) << 4 | first ^ 15, first << 4 | third ^ 15, third << 4 | second)
-                )
+                access = bytes(((second ^ 15) << 4 | first ^ 15, first << 4 | third ^ 15, third << 4 | second))
                 card.keys(1, KEY_A, KEY_B, access)
                 for name, command, key in (("A", 0x60, KEY_A), ("B", 0x61, KEY_B)):
                     self.assertTrue(self.again(4, key, command))

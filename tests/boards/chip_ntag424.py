@@ -1,10 +1,12 @@
 """NTAG 424 DNA against NXP's own examples: AN12196 rev. 2.0, the tables by number."""
 
 import json
+import random
 import unittest
 
 from boards.sim import ev2
 from boards.sim.cards import HALT, Card
+from boards.sim.desfire import Desfire
 from boards.sim.ntag424 import FULL, NAME, Ntag424
 from iso_reader import Ev2Reader, Reader, cmac, diversify, select, send, x
 
@@ -361,6 +363,39 @@ class Commands(unittest.TestCase):
         self.assertEqual(select(card), 0x20)
         self.assertEqual(len(send(card, b"\xe0\x50")), 6)
         self.assertEqual(send(card, b"\x02" + x("9071000002000000")), b"\x02" + x("9140"))
+
+
+class Garbage(unittest.TestCase):
+    def test_no_command_breaks_a_card(self):
+        seed = random.getrandbits(30)
+        print("seed", seed)
+        random.seed(seed)
+        bits = random.getrandbits
+        codes = b"\x71\x77\xaf\x60\x64\x51\xc4\xf5\xad\x8d\x5c\x5a\xca\xda\x6a\x45\x54\xfc"
+        application = b"\x57\x4d\xf5"
+        for card in (Ntag424(UID), Desfire(UID, picc_key=ZERO)):
+            reader = ready(card) if isinstance(card, Ntag424) else Reader(card)
+            for _ in range(1500):
+                session = card.session
+                code = codes[bits(8) % len(codes)]
+                data = bytes((bits(2),)) + bytes(bits(8) for _ in range(bits(5)))
+                if code in b"\x5a\xca\xda":
+                    data = application + data[: bits(2)]
+                if session and bits(1):
+                    data += session.tag(code, data)
+                if bits(4) == 0:
+                    answer = reader.apdu(bytes((0, (0xA4, 0xB0)[bits(1)], bits(2), 0)) + data)
+                elif bits(4) == 0:
+                    answer = reader.apdu(bytes((0x90, code)) + data)
+                elif card.session is None and bits(1):
+                    Ev2Reader(reader).authenticate(0, card.keys[0].value if card.keys else ZERO)
+                    continue
+                else:
+                    answer = reader.native(code, data if bits(2) else b"")
+                self.assertTrue(2 <= len(answer) <= 258 and answer[-2] in b"\x90\x91\x67\x69\x6a\x6d\x6e")
+            self.assertEqual(len(card.real_uid), 7)
+            copy = type(card).from_dict(card.to_dict())
+            self.assertEqual(copy.to_dict(), card.to_dict())
 
 
 class Copies(unittest.TestCase):

@@ -34,6 +34,22 @@ class Validation(TestCase):
         self.refused({"residents": 0}, "residents: must be list")
         self.refused({"open_s": True}, "open_s: must be int")
 
+    def test_kinds_of_credential(self):
+        for kinds in ([], ["pin"], [1], ["uid", "pin"]):
+            self.refused({"kinds": kinds}, "kinds: a list of uid, classic, ntag424, desfire")
+        for group in ("64", "x", "-1", ""):
+            self.refused({"group_kinds": {group: ["uid"]}}, "group_kinds: groups are numbers")
+        self.refused({"group_kinds": {"3": "uid"}}, "kinds: a list of")
+        settings = config.validate({"kinds": ["classic", "uid"], "group_kinds": {"3": ["ntag424"]}})
+        self.assertEqual(config.all_kinds(settings), ["ntag424", "classic", "uid"])
+        strong, accepted = config.masks(settings)
+        self.assertEqual(strong, b"\x03\x02")
+        self.assertEqual((accepted[0], accepted[3], accepted[63]), (0b110, 0b1000, 0b110))
+
+    def test_gains_of_the_receiver(self):
+        self.refused({"reader_gain_db": 34}, "reader_gain_db")
+        self.assertEqual(config.validate({"reader_gain_db": 48})["reader_gain_db"], 48)
+
     def test_unknown_names_are_named(self):
         self.refused({"opens": 5}, "opens: no such setting")
 

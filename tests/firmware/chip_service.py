@@ -85,7 +85,12 @@ class Log:
     warning = error = info
 
 
+class Health:
+    recoveries = bytearray(4)
+
+
 class Passage:
+    credential = None
     granted = b"\x01" * 7
     unrecorded = 0
 
@@ -140,7 +145,9 @@ class Doors(TestCase):
     def setUp(self):
         self.trace = []
         parts = Parts()
-        parts.reader = None
+        parts.cards = parts.copies = None
+        parts.health = Health()
+        parts.provers = {}
         parts.watchdog = Watchdog()
         parts.allowlist = self.allowlist = Allowlist()
         parts.passage = Passage()
@@ -150,7 +157,7 @@ class Doors(TestCase):
         parts.journal = self.journal = Journal(self.trace)
         parts.uptime = Uptime()
         parts.clock = self.clock = Clock(200_000_000, 50)
-        parts.settings = {"open_s": 5, "keep_days": 30}
+        parts.settings = {"open_s": 5, "keep_days": 30, "magic_alarm": False}
         parts.log = Log()
         parts.reset_cause = 1
         parts.alarms = []

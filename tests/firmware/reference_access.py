@@ -15,7 +15,7 @@ def verdict_at(card, minute):
     return "ok"
 
 
-def decide(card, minutes, floor, resident):
+def decide(card, minutes, floor, resident, accepted=True, proven=True):
     """Return the set of acceptable reasons.
 
     Args:
@@ -23,11 +23,17 @@ def decide(card, minutes, floor, resident):
         minutes: the minutes (range) in which the present lies; with a floor, open to the right.
         floor: True if only the lower bound is known.
         resident: the card belongs to a group that is judged in its favour.
+        accepted: the door takes this kind of credential.
+        proven: the credential has proved itself.
     """
     if card is None:
         return "unknown"
     if card["state"] in ("cancelled", "suspended"):
         return card["state"]
+    if not accepted:
+        return "too weak"
+    if not proven:
+        return "not proven"
     if card["from"] >= card["until"]:
         return "expired"
     verdicts = {verdict_at(card, minute) for minute in minutes}

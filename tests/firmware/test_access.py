@@ -19,6 +19,8 @@ NAMES = {
     record.CANCELLED: "cancelled",
     record.CLOCK_UNKNOWN: "clock unknown",
     record.USES_EXHAUSTED: "uses exhausted",
+    record.NOT_PROVEN: "not proven",
+    record.TOO_WEAK: "too weak",
 }
 STATES = {"live": entries.LIVE, "suspended": entries.SUSPENDED, "cancelled": entries.REVOKED}
 FOREVER_MIN = 0x3FFFFFFF // 60
@@ -35,7 +37,7 @@ cards = st.none() | st.fixed_dictionaries(
 )
 
 
-def decide(card, earliest, latest, trust, residents):
+def decide(card, earliest, latest, trust, residents, accepted=True, proven=True):
     """Call the code under test with an entry like the allowlist's."""
     entry = card and SimpleNamespace(
         state=STATES[card["state"]],
@@ -45,13 +47,19 @@ def decide(card, earliest, latest, trust, residents):
         limited=card["limited"],
         uses_left=card["uses"],
     )
-    return access.decide(entry, earliest, latest, trust, residents)
+    return access.decide(entry, earliest, latest, trust, residents, accepted, proven)
 
 
 @settings(max_examples=3000)
-@given(cards, minutes, st.integers(0, 10), st.sampled_from([record.FLOOR, record.HELD, record.SYNCHRONISED]))
-@example(None, 0, 0, record.FLOOR)
-def test_decision_equals_the_reference(card, earliest, width, trust):
+@given(
+    cards,
+    minutes,
+    st.integers(0, 10),
+    st.sampled_from([record.FLOOR, record.HELD, record.SYNCHRONISED]),
+    st.sampled_from([(True, True), (True, True), (True, False), (False, True), (False, False)]),
+)
+@example(None, 0, 0, record.FLOOR, (True, True))
+def test_decision_equals_the_reference(card, earliest, width, trust, credential):
     """Same verdict for every card, interval and grade."""
     floor = trust == record.FLOOR
     if trust == record.SYNCHRONISED:
@@ -59,8 +67,14 @@ def test_decision_equals_the_reference(card, earliest, width, trust):
     latest = FOREVER_MIN if floor else earliest + width
     known = range(earliest, earliest + 1 if floor else latest + 1)
     resident = bool(card) and card["group"] == 0
-    expected = reference_access.decide(card, known, floor, resident)
-    assert NAMES[decide(card, earliest, latest, trust, [0])] == expected
+    expected = reference_access.decide(card, known, floor, resident, *credential)
+    assert NAMES[decide(card, earliest, latest, trust, [0], *credential)] == expected
+
+
+@given(cards, minutes, st.booleans())
+def test_nothing_opens_without_its_proof_or_of_a_kind_that_is_not_taken(card, now, proven):
+    """Whatever else is right."""
+    assert decide(card, now, now, record.SYNCHRONISED, [0], not proven, proven) != record.OK
 
 
 @given(cards, minutes, st.integers(0, 10), st.sampled_from([record.FLOOR, record.HELD, record.SYNCHRONISED]))

@@ -83,8 +83,8 @@ class Copies(Base):
         self.present()
         blob = self.file()
         self.assertEqual(blob, self.nvs.kept["keys"])
-        body = b"\1\0\0\0" + DOOR_KEY + SECRET.encode()
-        self.assertEqual(blob, sha256(b"menwei keys 2" + body).digest()[:8] + body)
+        body = b"\1\0\0\0" + DOOR_KEY + b"\0" + SECRET.encode()
+        self.assertEqual(blob, sha256(b"menwei keys 3" + body).digest()[:8] + body)
 
     def test_each_copy_repairs_the_other(self):
         self.stored()
@@ -180,6 +180,55 @@ class Copies(Base):
         self.present()
         keys.store(DOOR_KEY, "f" * 64)
         self.assertEqual(self.start().wifi_secret, "f" * 64)
+
+
+CARD_KEYS = [(3, 2, 1, b"newer ntag key.."), (3, 1, 1, b"older ntag key.."), (2, 1, 5, b"one classic key.")]
+
+
+class CardKeys(Base):
+    def test_they_are_kept_beside_the_door_key(self):
+        Keys(self.nvs, FOLDER).store(DOOR_KEY, SECRET, CARD_KEYS)
+        self.present()
+        self.assertEqual(self.keys.card_keys, CARD_KEYS)
+
+    def test_other_secrets_change_without_them(self):
+        Keys(self.nvs, FOLDER).store(DOOR_KEY, "", CARD_KEYS)
+        Keys(self.nvs, FOLDER).store(DOOR_KEY, SECRET)
+        self.present()
+        self.assertEqual(self.keys.card_keys, CARD_KEYS)
+
+    def test_copies_of_older_software_are_read(self):
+        body = (7).to_bytes(4, "little") + DOOR_KEY + SECRET.encode()
+        blob = sha256(b"menwei keys 2" + body).digest()[:8] + body
+        self.nvs.kept["keys"] = blob
+        self.write(blob)
+        self.present()
+        self.assertEqual(self.keys.card_keys, [])
+        self.keys.store(DOOR_KEY, SECRET, CARD_KEYS)
+        self.present()
+        self.assertEqual(self.keys.card_keys, CARD_KEYS)
+
+    def test_one_version_is_dropped_and_never_the_only_one(self):
+        Keys(self.nvs, FOLDER).store(DOOR_KEY, SECRET, CARD_KEYS)
+        keys = self.start()
+        keys.drop_card_key(3, 1)
+        self.present()
+        self.assertEqual(self.keys.card_keys, [CARD_KEYS[0], CARD_KEYS[2]])
+        for kind, version in ((3, 2), (3, 1), (2, 1), (4, 0)):
+            with self.assertRaises(ValueError):
+                self.keys.drop_card_key(kind, version)
+        self.present()
+        self.assertEqual(self.keys.card_keys, [CARD_KEYS[0], CARD_KEYS[2]])
+
+    def test_as_many_as_fit_and_no_more(self):
+        many = [(2, 0, number, bytes(16)) for number in range(8)]
+        Keys(self.nvs, FOLDER).store(DOOR_KEY, "x" * 64, many)
+        self.assertEqual(self.start().card_keys, many)
+        self.assertEqual(self.keys.wifi_secret, "x" * 64)
+        for bad in (many + many[:1], [(2, 0, 1, bytes(15))]):
+            with self.assertRaises(ValueError):
+                self.keys.store(DOOR_KEY, "", bad)
+        self.assertEqual(self.start().card_keys, many)
 
 
 class Silence(Base):

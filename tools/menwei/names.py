@@ -20,23 +20,26 @@ def _table(module, *names: str, prefix: str = "") -> dict[int, str]:
 KINDS = _table(
     record,
     *("BOOT", "GRANTED", "REFUSED", "PASSED", "NOT_PASSED", "OPENED", "CLOSED", "ALARM", "ALARM_ENDED", "RELEASED"),
-    *("COMMAND", "COMMAND_REFUSED", "LIST", "CLOCK", "GAP", "REPEATED", "DROPPED"),
+    *("COMMAND", "COMMAND_REFUSED", "LIST", "CLOCK", "GAP", "REPEATED", "DROPPED", "READER"),
 )
 REASONS = _table(
     record,
     *("OK", "UNKNOWN", "NOT_YET_VALID", "EXPIRED", "SUSPENDED", "CANCELLED", "CLOCK_UNKNOWN", "OUTSIDE_SCHEDULE"),
-    *("LOCKED_DOWN", "USES_EXHAUSTED", "SEVERAL_CARDS", "NOT_RECORDED"),
+    *("LOCKED_DOWN", "USES_EXHAUSTED", "SEVERAL_CARDS", "NOT_RECORDED", "NOT_PROVEN", "TOO_WEAK"),
 )
 CAUSES = _table(record, "NONE", "CARD", "REMOTE", "EXIT", "INTERCOM", "KEY", "HANDLE", "FIRE", prefix="CAUSE_")
 ALARMS = _table(
     record,
     *("FORCED", "HELD_WARNING", "HELD_OPEN", "CANCELLED_CARD", "TAMPER", "READER", "UNRECORDED", "FIRE"),
-    *("JOURNAL_FULL", "KEYS_LOST", "JOURNAL_FILLING", "LIST_FULL", "SETTINGS_LOST"),
+    *("JOURNAL_FULL", "KEYS_LOST", "JOURNAL_FILLING", "LIST_FULL", "SETTINGS_LOST", "COPY_SUSPECTED"),
+    "MAGIC_CARD",
     prefix="ALARM_",
 )
 TRUST = _table(record, "FLOOR", "HELD", "SYNCHRONISED")
 GAPS = _table(record, "NOT_STORED", "GIVEN_UP")
-OPERATIONS = _table(messages, "UNLOCK", "SET_TIME", prefix="OP_")
+CREDENTIALS = _table(record, "UID", "CLASSIC", "NTAG424", "DESFIRE", prefix="KIND_")
+STAGES = _table(record, "SOFT_RESET", "HARD_RESET", "SET_UP", "POWER", prefix="STAGE_")
+OPERATIONS = _table(messages, "UNLOCK", "SET_TIME", "DROP_CARD_KEY", prefix="OP_")
 RESULTS = _table(
     messages,
     *("DONE", "WRONG_MAC", "WRONG_SESSION", "REPLAYED", "TOO_LATE", "NOT_APPROVED", "UNKNOWN_OPERATION", "RETAINED"),
@@ -61,6 +64,7 @@ REASONS_OF = {
     record.CLOCK: TRUST,
     record.GAP: GAPS,
     record.REPEATED: REASONS,
+    record.READER: STAGES,
 }
 
 

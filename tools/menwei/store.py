@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from storage import record
+
 _VERSION = 2
 _RECORD = """
     door TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
@@ -59,6 +61,12 @@ CREATE TABLE IF NOT EXISTS lists (
 CREATE TABLE IF NOT EXISTS changes (
     door TEXT NOT NULL, revision INTEGER NOT NULL, change BLOB NOT NULL, PRIMARY KEY (door, revision)
 );
+CREATE TABLE IF NOT EXISTS counters (
+    card TEXT NOT NULL, counter INTEGER NOT NULL, counted INTEGER NOT NULL,
+    earliest INTEGER NOT NULL, latest INTEGER NOT NULL, door TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
+    PRIMARY KEY (door, epoch, seq)
+);
+CREATE INDEX IF NOT EXISTS counters_of_card ON counters (card, counter);
 """
 
 
@@ -100,6 +108,20 @@ class Wreck:
     chain: bytes
     generation: int
     apart: bool
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A passage of a card with a counter: what it certainly held afterwards, and between which seconds that was."""
+
+    card: str
+    counter: int
+    counted: bool
+    earliest: int
+    latest: int
+    door: str
+    epoch: str
+    seq: int
 
 
 @dataclass(frozen=True)
@@ -187,6 +209,30 @@ class Store:
     def events(self, door: str | None = None, after: int = 0) -> list[Event]:
         """Stored events in the order in which they arrived, those after the given arrival number."""
         return self._events("events", door, after)
+
+    def events_not_compared(self) -> list[Event]:
+        """Passages with a counter that `add_passed` has not seen: somebody stopped between storing and comparing."""
+        query = (
+            f"SELECT {', '.join(_EVENT_FIELDS)} FROM events AS e WHERE kind = ? AND detail >> 6 & 7 = ? AND NOT EXISTS "
+            "(SELECT 1 FROM counters AS c WHERE c.door = e.door AND c.epoch = e.epoch AND c.seq = e.seq) "
+            "ORDER BY arrival"
+        )
+        return [Event(*row) for row in self._db.execute(query, (record.GRANTED, record.KIND_CLASSIC))]
+
+    def add_passed(self, passed: Passed) -> list[Passed]:
+        """Keep a passage with a counter; return those of the same card that it may contradict, nearest first."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR IGNORE INTO counters VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                tuple(getattr(passed, name) for name in Passed.__dataclass_fields__),
+            )
+            rows = self._db.execute(
+                "SELECT * FROM counters WHERE card = ?1 AND NOT (door = ?5 AND epoch = ?6 AND seq = ?7) AND ("
+                "(counted AND counter = ?2) OR (counter >= ?2 AND latest < ?3) OR (counter <= ?2 AND earliest > ?4)) "
+                "ORDER BY abs(counter - ?2), door, seq LIMIT 16",
+                (passed.card, passed.counter, passed.earliest, passed.latest, passed.door, passed.epoch, passed.seq),
+            ).fetchall()
+        return [Passed(*row[:2], bool(row[2]), *row[3:]) for row in rows]
 
     def apart(self, door: str | None = None) -> list[Event]:
         """Records of other branches of a journal, in the order in which they arrived."""

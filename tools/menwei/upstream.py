@@ -22,6 +22,7 @@ from contextlib import suppress
 
 import aiomqtt
 
+from menwei.copies import CopyCheck
 from menwei.ingest import Ingest
 from menwei.keyfile import KeyFile
 from menwei.session import Command, NoSession, Session
@@ -54,6 +55,7 @@ class Upstream:
         on_event: called with each event that is new, after it was stored.
         on_apart: the same with each record of another branch of its journal.
         on_finding: called with the door's name and each finding that is new.
+        copies: compares the counters of cards; without it nobody does.
         on_change: called with the door's name when its state or one of its findings has changed.
     """
 
@@ -68,6 +70,7 @@ class Upstream:
         on_event: Callable[[Event], None] | None = None,
         on_apart: Callable[[Event], None] | None = None,
         on_finding: Callable[[str, Finding], None] | None = None,
+        copies: CopyCheck | None = None,
         on_change: Callable[[str], None] | None = None,
     ) -> None:
         self.store = store
@@ -80,6 +83,7 @@ class Upstream:
         self._on_event = on_event
         self._on_apart = on_apart
         self._on_finding = on_finding
+        self._copies = copies
         self._on_change = on_change
         self._ingest = Ingest(store, keys)
         self._client: aiomqtt.Client | None = None
@@ -91,6 +95,9 @@ class Upstream:
 
     async def start(self, timeout_s: float = 10) -> None:
         """Connect; later losses are mended in the background."""
+        if self._copies:
+            for door, finding in self._copies.catch_up():
+                self._found(door, finding)
         self._task = asyncio.create_task(self._run())
         waiting = asyncio.create_task(self.connected.wait())
         await asyncio.wait((waiting, self._task), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
@@ -187,6 +194,10 @@ class Upstream:
                 call(event)
         for finding in taken.rows.findings:
             self._show(door, finding)
+        if self._copies:
+            for event in taken.rows.events:
+                for finding in self._copies.take(event):
+                    self._found(door, finding)
 
     # State
 
@@ -243,6 +254,18 @@ class Upstream:
         if session is None:
             raise NoSession(f"door {door} is not connected; a command cannot wait for it")
         return await self._command(door, session, messages.OP_UNLOCK, deadline_s, operator, approver, reason, 0)
+
+    async def drop_card_key(
+        self, door: str, kind: int, version: int, *, operator: int, approver: int, reason: int, deadline_s: int = 30
+    ) -> Command:
+        """End a rotation: the door forgets this version of a card read key. The sender knows how many cards need it."""
+        session = self.sessions.get(door)
+        if session is None:
+            raise NoSession(f"door {door} is not connected; a command cannot wait for it")
+        argument = kind | version << 8
+        return await self._command(
+            door, session, messages.OP_DROP_CARD_KEY, deadline_s, operator, approver, reason, argument
+        )
 
     async def replay(self, command: Command) -> None:
         """Send the bytes of an old command again, as somebody who recorded them would."""

@@ -1,0 +1,41 @@
+"""Public vectors, hex. Sources stand beside them."""
+
+CMAC_KEY = "2b7e151628aed2a6abf7158809cf4f3c"  # RFC 4493
+CMAC_MESSAGE = (
+    "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
+    "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710"
+)
+CMAC = (
+    (0, "bb1d6929e95937287fa37d129b756746"),
+    (16, "070a16b46b4d4144f79bdd9dd04a287c"),
+    (40, "dfa66747de9ae63030ca32611497c827"),
+    (64, "51f0bebf7e3b9d92fc49741779363cfe"),
+)
+DIVERSIFIED = (
+    # AN10922, 2.2.1: 01 || UID || AID || system identifier
+    (
+        "00112233445566778899aabbccddeeff",
+        "0104782e21801d803042f54e585020416275",
+        "a8dd63a3b89d54b37ca802473fda9175",
+    ),
+    # AN10957: a short message, padded to 32 bytes
+    ("f3f9377698707b688eaf84abe39e3791", "0104deadbeeffeed", "0bb408baff98b6ee9f2e1585777f6a51"),
+)
+DIVERSIFIED_WRONG = "721e2c01e81af85d815633969cea2607"  # the last one, if padded to 16
+# AN12196 6.6
+EV2_RANDOM = "13c5db8a5930439fc3def9a4c675360f"
+EV2_EXCHANGE = (
+    ("9071000002000000", "a04c124213c186f22399d33ac2a3021591af"),
+    (
+        "90af00002035c3e05a752e0144bac0de51c1f22c56b34408a23d8aea266cab947ea8e0118d00",
+        "3fa64db5446d1f34cd6ea311167f5e4985b89690c04a05f17fa7ab2f081206639100",
+    ),
+)
+EV2_RANDOM_CARD = "b9e2fc789b64bf237cccaa20ec7e6e48"
+EV2_SESSION = ("1309c877509e5a215007ff0ed19ca564", "4c6626f5e72ea694202139295c7a7fc7")
+# AN12343, page 33; key of zeros
+SESSION_RANDOM = ("b04d0787c93ee0cc8cacc8e86f16c6fe", "fa659ad0dca738dd65dc7dc38612ad81")
+SESSION = ("63dc07286289a7a6c0334ca31c314a04", "774f26743ece6af5033b6ae8522946f6")
+ATS_DESFIRE = "067577810280"
+ATS_NTAG = "067577710280"
+ATS_FM1208 = "1078809002209000000000007ab4abdc"

@@ -1,0 +1,105 @@
+"""Finds copied cards by their passage counters, when what several doors recorded comes together.
+
+    check = CopyCheck(store, Cards(keys, [("classic", bytes.fromhex("9c599b32"))]))
+    for finding in check.take(event): ...
+
+A card of kind `classic` carries a counter that each passage moves on; the record says which value the card certainly
+held afterwards. Two signs tell of a copy, in whatever order the records arrive (docs/security.md, "Copied cards"):
+
+* the same value was reached twice: by the card and by its copy;
+* a card came with a value below one that it had certainly reached before, as far as the clocks of both doors tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from menwei.keyfile import KeyFile
+from menwei.names import CREDENTIALS
+from menwei.store import Event, Finding, Passed, Store
+from storage import record
+from storage.mac import Hmac, derive
+
+_KIND = {name: number for number, name in CREDENTIALS.items()}
+_KIND_SHIFT, _KIND_MASK = 6, 7
+_COUNTED = 1 << 11
+_COUNTER_SHIFT = 12
+_PSEUDONYM = 7
+_NEVER = 1 << 40
+
+
+class Cards:
+    """Which card stands behind a door's pseudonym, as far as the office's cards are known here."""
+
+    def __init__(self, keys: KeyFile, cards: Iterable[tuple[str, bytes]]) -> None:
+        """Take (kind, UID) of each card."""
+        self._keys = keys
+        self._cards = [(kind, bytes(uid)) for kind, uid in cards]
+        self._doors: dict[str, dict[str, str]] = {}
+
+    def name(self, door: str, pseudonym: str) -> str:
+        """The same text for the same card at every door; of an unknown card, one that is its own at this door."""
+        if door not in self._doors:
+            self._doors[door] = self._pseudonyms(door)
+        return self._doors[door].get(pseudonym, f"{pseudonym} at {door}")
+
+    def _pseudonyms(self, door: str) -> dict[str, str]:
+        door_key = self._keys.door_key(door)
+        if door_key is None:
+            return {}
+        mac = Hmac(derive(door_key, b"pseudonym"))
+        names = {}
+        for kind, uid in self._cards:
+            mac.update(bytes((_KIND[kind],)) + uid)
+            names[mac.digest()[:_PSEUDONYM].hex()] = f"{kind} {uid.hex()}"
+        return names
+
+
+def _span(event: Event) -> tuple[int, int]:
+    """Earliest and latest second at which it can have happened."""
+    if event.trust == record.FLOOR:
+        return event.time, _NEVER
+    error = 1 << event.uncertainty
+    return event.time - error, event.time + error
+
+
+class CopyCheck:
+    """Compares each new passage with what is stored of the same card."""
+
+    def __init__(self, store: Store, cards: Cards) -> None:
+        self._store = store
+        self._cards = cards
+
+    def catch_up(self) -> Iterator[tuple[str, Finding]]:
+        """Compare what is stored and was not compared yet; (door, finding)."""
+        for event in self._store.events_not_compared():
+            for finding in self.take(event):
+                yield event.door, finding
+
+    def take(self, event: Event) -> Iterator[Finding]:
+        """Store the counter of a new passage; what it says of a copy. Events of other kinds say nothing."""
+        if event.kind != record.GRANTED or event.detail >> _KIND_SHIFT & _KIND_MASK != record.KIND_CLASSIC:
+            return
+        counter, counted = event.detail >> _COUNTER_SHIFT, bool(event.detail & _COUNTED)
+        passed = Passed(
+            self._cards.name(event.door, event.pseudonym), counter, counted, *_span(event), event.door, event.epoch,
+            event.seq,
+        )  # fmt: skip
+        for other in self._store.add_passed(passed):
+            sign = _sign(passed, other) or _sign(other, passed)
+            if sign:
+                text = (
+                    f"a copy of card {passed.card} is in use: {sign} (record {passed.seq} of {passed.door}, "
+                    f"record {other.seq} of {other.door})"
+                )
+                yield Finding("copy", text, event.epoch, event.seq)
+                return
+
+
+def _sign(one: Passed, other: Passed) -> str:
+    if one.counted and other.counted and one.counter == other.counter:
+        return f"its counter reached {one.counter} twice"
+    came_with = other.counter - other.counted
+    if one.latest < other.earliest and came_with < one.counter:
+        return f"it came with counter {came_with} after it had left with {one.counter}"
+    return ""
