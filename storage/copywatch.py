@@ -4,9 +4,9 @@
     while copies.look():                     # a page of flash each; False: nothing left to look at
         if copies.rolled_back: ...           # pseudonym, evidence: of the passage that came with too low a counter
 
-A record of a passage carries the counter that the card certainly held afterwards (record.evidence). Who presents a lower
-one later is a copy, or the copy was here between. Each new record is compared with the newest one before it of the same
-card; so no memory is needed, a restart forgets nothing, and a tap does not wait for it.
+A record of a passage carries the counter that the card certainly held afterwards (record.evidence). Who comes with a
+lower one later is a copy, or the copy was here between. Each new record is compared with the newest one before it of
+the same card; so no memory is needed, a restart forgets nothing, and a tap does not wait for it.
 """
 
 from micropython import const

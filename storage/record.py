@@ -127,7 +127,7 @@ def class_of(kind, reason):
 
 
 def evidence(group, kind, version=0, counted=False, counter=0):
-    """Detail of a record about a credential: 30 bits, docs/flash-formats.md, "What a card showed"."""
+    """Detail of a record about a credential: 30 bits, docs/records.md, "What a card showed"."""
     return group | kind << 6 | (version & 3) << 9 | counted << 11 | (counter & 0x3FFFF) << 12
 
 

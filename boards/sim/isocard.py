@@ -218,7 +218,6 @@ class IsoCard(Card):
         if first & 0xF7 == _DESELECT and not body:
             self._end()
             self.state = HALT
-            self.woken = False
             return self._with_cid(_DESELECT, addressed)
         if first & 0xF7 == _WTX and self._asked and body and body[0] & 0x3F == self._asked:
             self._asked = 0
@@ -270,7 +269,6 @@ class IsoCard(Card):
             self._last = self._with_cid(_WTX, self._addressed) + bytes((self._asked,))  # rule 9
             return self._last
         self.delay_fc = ANSWER_DELAY_FC + self._wait_fc
-        self._wait_fc = 0
         return self._send(overlong)
 
     def _send(self, overlong):

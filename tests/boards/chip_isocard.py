@@ -3,6 +3,8 @@
 import random
 import unittest
 
+from cryptolib import aes
+
 from boards.sim.cards import ACTIVE, HALT, IDLE, with_crc
 from boards.sim.isocard import (
     ATS_DESFIRE,
@@ -17,7 +19,8 @@ from boards.sim.isocard import (
     REPEAT,
     IsoCard,
 )
-from iso_reader import Reader, select, send, x
+from boards.sim.ntag424 import Ntag424
+from iso_reader import Reader, levels, select, send, x
 from reader_bench import LEVEL, TX, RX, Bench, ERROR, COM_IRQ, fc
 
 UID = x("04112233445566")
@@ -175,6 +178,17 @@ class Blocks(unittest.TestCase):
         self.assertEqual(answer[0], 0x02 | number)
         self.assertEqual(whole + answer[1:], LONG)
         self.assertIsNone(send(card, bytes((0xA3 ^ number,))))
+
+    def test_a_new_command_ends_a_chained_answer(self):
+        card = active()
+        self.assertEqual(send(card, b"\x02long!")[0], 0x12)
+        self.assertEqual(send(card, b"\x13" + PING[:2]), b"\xa3")
+        self.assertIsNone(send(card, b"\xa2"))
+        self.assertEqual(send(card, b"\x02" + PING[2:]), b"\x02" + PONG)
+        # A command that no card has room for
+        for number in range(10):
+            self.assertEqual(len(send(card, bytes((0x13 ^ number & 1,)) + bytes(60))), 1)
+        self.assertIsNone(send(card, b"\x13" + bytes(60)))
 
     def test_frames_are_as_long_as_the_reader_said(self):
         for fsdi, size in enumerate((16, 24, 32, 40, 48, 64, 96, 128, 256, 256)):
@@ -336,6 +350,44 @@ class OnAir(Bench):
             air = fc((1 + 9 * 4) * 128 + 1204 + (1 + 9 * 8) * 128)
             self.ask(with_crc(b"\xe0\x50"), wait_us=air + pause)
             self.assertEqual(bool(self.ask(with_crc(b"\x02" + PING))), heard)
+
+    def test_an_ntag_proves_itself_through_the_chip(self):
+        uid = x("04958CAA5C5E80")
+        card = self.prepare(Ntag424(uid))
+        start_us = self.clock.us
+        self.air(b"\x52", 7)
+        for level, part in enumerate(levels(uid)):
+            found = self.air(bytes((0x93 + 2 * level, 0x20)))
+            self.assertEqual(found[:4], part)
+            self.air(with_crc(bytes((0x93 + 2 * level, 0x70)) + found))
+        # The reader's figures for a 7-byte UID: two cascade levels, 4 exchanges after the first
+        self.assertTrue(4300 < self.clock.us - start_us < 4800)
+        self.assertEqual(self.air(with_crc(b"\xe0\x50"))[:-2], ATS_NTAG424)
+        self.clock.us += 605
+        start_us = self.clock.us
+        self.assertEqual(self.air(with_crc(b"\x02" + x("00A4040C07D276000085010100"))), with_crc(b"\x02\x90\x00"))
+        challenge = self.air(with_crc(b"\x03" + x("9071000002000000")))
+        self.assertEqual(len(challenge), 21)
+        rnd_b = aes(bytes(16), 2, bytes(16)).decrypt(challenge[1:17])
+        rnd_a = bytes(range(16))
+        proof = aes(bytes(16), 2, bytes(16)).encrypt(rnd_a + rnd_b[1:] + rnd_b[:1])
+        answer = self.air(with_crc(b"\x02" + x("90AF000020") + proof + b"\x00"))
+        self.assertEqual(answer[33:35], x("9100"))
+        plain = aes(bytes(16), 2, bytes(16)).decrypt(answer[1:33])
+        self.assertEqual(plain[4:20], rnd_a[1:] + rnd_a[:1])
+        self.assertEqual(card.session.identifier, plain[:4])
+        print("NTAG 424 select and EV2First on air", self.clock.us - start_us, "us")
+        self.assertTrue(11500 < self.clock.us - start_us < 13000)
+
+    def air(self, frame, last_bits=0):
+        """Exchange a frame, looking every 20 us; return the answer, after the guard before the next request."""
+        self.send(frame, last_bits)
+        for _ in range(600):
+            if self.read(COM_IRQ) & RX:
+                break
+            self.clock.us += 20
+        self.clock.us += 87
+        return self.fifo()
 
     def test_a_long_frame_overflows_the_fifo(self):
         self.start(ignores_fsd=True)

@@ -338,6 +338,37 @@ class Commands(unittest.TestCase):
         card.files[3].data[:4] = b"abcd"
         self.assertEqual(talk.command(0xAD, header, full=True), (0, b"abcd"))
 
+    def test_files_by_mode_and_right(self):
+        card = Ntag424(UID)
+        reader = ready(card)
+        reader.apdu(x("00A4000002E10400"))
+        card.files[2].mode = FULL
+        self.assertEqual(reader.apdu(x("00B0000004")), x("6982"))
+        # Free access is plain, and plain again in a session that gives no right of its own.
+        self.assertEqual(reader.native(0xAD, bytes((2, 0, 0, 0, 2, 0, 0))), x("0000 9100"))
+        talk = Ev2Reader(reader)
+        talk.authenticate(1, ZERO)
+        self.assertEqual(reader.native(0xAD, bytes((2, 0, 0, 0, 2, 0, 0))), x("0000 9100"))
+        talk.counter += 1
+        self.assertEqual(talk.command(0x64, b"\x01"), (0, b"\x00"))
+        self.assertEqual(reader.apdu(SELECT), x("9000"))
+        self.assertEqual(reader.apdu(x("00B0000004")), x("6985"))
+        self.assertIsNone(card.session)
+
+    def test_only_the_master_key_configures(self):
+        card = Ntag424(UID)
+        talk = Ev2Reader(ready(card))
+        for number, option, data, status in (
+            (1, b"\x00", b"\x02", 0xAE),
+            (0, b"\x00", b"\x03", 0x9E),
+            (0, b"\x00", b"\x02\x00\x01", 0x7E),
+            (0, b"\x05", b"\x02", 0x9E),
+            (0, b"\x00", b"\x00", 0),
+        ):
+            talk.authenticate(number, ZERO)
+            self.assertEqual(talk.command(0x5C, option, data, True)[0], status)
+            self.assertFalse(card.random_id)
+
     def test_random_id(self):
         card = Ntag424(UID, random_id=True)
         seen = set()

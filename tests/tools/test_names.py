@@ -30,7 +30,14 @@ def test_every_number_has_a_name():
         **names.KINDS,
     }
     named = set(known.values())
-    for table, prefix in ((names.REASONS, ""), (names.CAUSES, "cause_"), (names.ALARMS, "alarm_"), (names.TRUST, "")):
+    for table, prefix in (
+        (names.REASONS, ""),
+        (names.CAUSES, "cause_"),
+        (names.ALARMS, "alarm_"),
+        (names.TRUST, ""),
+        (names.CREDENTIALS, "kind_"),
+        (names.STAGES, "stage_"),
+    ):
         named |= {prefix + name for name in table.values()}
     named |= set(names.GAPS.values())
     assert {name.lower() for name in numbers(record) if name not in LAYOUT} == named
