@@ -64,6 +64,20 @@ def test_rotation_keeps_two_versions_at_most(keys):
         keys.drop("garden", "ntag424")
 
 
+def test_a_door_calls_versions_by_1_to_3(keys):
+    kind = keys.kind("lake", "ntag424")
+    named, secrets = [], set()
+    for _ in range(7):
+        keys.rotate("lake", "ntag424")
+        entry = keys.door_entry("lake")
+        named.append([version for _, version, _, _ in entry])
+        secrets |= {key for *_, key in entry}
+        assert {version for version in kind.masters if (version - 1) % 3 + 1 == 2} == set(kind.called(2))
+        keys.drop("lake", "ntag424")
+    assert named == [[2, 1], [3, 2], [1, 3], [2, 1], [3, 2], [1, 3], [2, 1]]
+    assert len(secrets) == 8
+
+
 def test_a_new_master_secret_concerns_later_versions_only(keys):
     before = keys.kind("garden", "ntag424").read_key(1)
     keys.new_master()

@@ -27,7 +27,8 @@ from menwei.carddiversify import KIND_NUMBERS
 from menwei.keyfile import check_name
 
 KINDS = ("uid", "classic", "ntag424", "desfire")
-LAST_VERSION = 255  # the card keeps it in one byte, and 0 is the factory's
+LAST_VERSION = 255
+_DOOR_VERSIONS = 3  # a door and a record tell 1 to 3 apart; 0 is the factory's
 _SECRET = 32
 _KEY = 16
 _FORMAT = 1
@@ -35,6 +36,14 @@ _FORMAT = 1
 
 class CardKeyError(ValueError):
     """What was asked of the key file cannot be; the message says why and what to do."""
+
+
+def door_version(version: int) -> int:
+    """What doors and cards call a version of ours: 1, 2, 3, 1, 2, … and 0 for the factory's key.
+
+    Two versions are accepted at a time, so that three names are enough.
+    """
+    return (version - 1) % _DOOR_VERSIONS + 1 if version else 0
 
 
 @dataclass
@@ -57,6 +66,13 @@ class KindKeys:
     def known(self, version: int) -> bool:
         """Whether keys of this version can still be made, also when doors accept it no more."""
         return self.masters.get(version) in self.secrets
+
+    def called(self, name: int) -> list[int]:
+        """The versions that a card may mean by its version byte, the likeliest first."""
+        older = sorted(set(self.masters) - set(self.versions), reverse=True)
+        return [
+            version for version in (*self.versions, *older) if door_version(version) == name and self.known(version)
+        ]
 
     def _derive(self, purpose: str, version: int) -> bytes:
         if not self.known(version):
@@ -163,7 +179,7 @@ class CardKeyFile:
         if not found:
             raise CardKeyError(f"{self.path} knows no community {community}; it knows: {', '.join(self.communities)}")
         return [
-            [keys.kind, version, keys.number, keys.read_key(version).hex()]
+            [keys.kind, door_version(version), keys.number, keys.read_key(version).hex()]
             for keys in found
             for version in keys.versions
         ]

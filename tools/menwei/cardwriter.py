@@ -80,12 +80,12 @@ class Writer:
 
     def __init__(self) -> None:
         self.before_change: Callable[[int], None] = lambda _found: None
-        self._told = False
+        self._announced = False
 
     def _changes(self, found: int) -> None:
-        if not self._told:
+        if not self._announced:
             self.before_change(found)
-            self._told = True
+            self._announced = True
 
     def start_at(self, counter: int) -> None:
         """Begin a new passage counter no lower than this. Only classic cards have one."""

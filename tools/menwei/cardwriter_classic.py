@@ -12,7 +12,7 @@ trailer itself is programmed can be lost.
 from __future__ import annotations
 
 from menwei.carddiversify import ClassicKeys, classic_keys, counter_block, counter_of
-from menwei.cardkeys import KindKeys
+from menwei.cardkeys import KindKeys, door_version
 from menwei.cardwriter import FACTORY, Card, CardError, CardGone, Desk, Outcome, Writer, magic_warning
 
 ACCESS = bytes.fromhex("7F078869")  # data blocks 000, trailer 011, general purpose byte 69
@@ -143,7 +143,7 @@ class ClassicWriter(Writer):
             if version != FACTORY:
                 warnings.append("both counters were unreadable; doors may report a copied card once")
             counter = max(self._start, *(value or 0 for value in counters))
-            self._put(self._first, counter_block(self._of(wanted).counter, self._first, counter, wanted))
+            self._put(self._first, counter_block(self._of(wanted).counter, self._first, counter, door_version(wanted)))
             self._put(self._first + 1, bytes(16))
             self._done.append(f"the passage counter begins at {counter}")
         if version == FACTORY:
@@ -188,7 +188,7 @@ class ClassicWriter(Writer):
             counter = max(value for value in counters if value)
             spare = self._first + (1 if counters[0] == counter else 0)
             keys = self._of(wanted)
-            self._put(spare, counter_block(keys.counter, spare, counter, wanted))
+            self._put(spare, counter_block(keys.counter, spare, counter, door_version(wanted)))
             self._write_trailer(keys.key_a, ACCESS, keys.key_b)
             self._done.append(f"version {version} became version {wanted}, the counter stays at {counter}")
         return self._verified(wanted, magic_warning(self._card))

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from menwei import ev2host
 from menwei.carddiversify import APPLICATIONS, iso_key
-from menwei.cardkeys import KindKeys
+from menwei.cardkeys import KindKeys, door_version
 from menwei.cardwriter import FACTORY, Card, CardError, Desk, Outcome, Writer
 from menwei.ev2host import Ev2Error, Session, WrongKey
 
@@ -87,11 +87,11 @@ class Ev2Writer(Writer):
         master = keys.write_key(version) if number == _MASTER else keys.read_key(version)
         return iso_key(keys.kind, master, self._card.uid, number)
 
-    def _candidates(self, number: int, first: Iterable[int | None]) -> list[int]:
+    def _candidates(self, told: int | None, first: Iterable[int] = ()) -> list[int]:
         """Versions worth trying: what the card tells, then `first`, then what is in use."""
-        found: list[int] = []
-        for version in (self._hint(number), *first, *self._keys.versions, FACTORY):
-            if version is not None and version not in found and (version == FACTORY or self._keys.known(version)):
+        found: list[int] = [FACTORY] if told == FACTORY else self._keys.called(told or 0)
+        for version in (*first, *self._keys.versions, FACTORY):
+            if version not in found and (version == FACTORY or self._keys.known(version)):
                 found.append(version)
         return found
 
@@ -116,7 +116,7 @@ class Ev2Writer(Writer):
             told = "the card has no application of ours yet"
         else:
             names = {_MASTER: "application master key", self._keys.number: "read key"}
-            told = "; ".join(f"{name}: {self._named(self._hint(number))}" for number, name in names.items())
+            told = "; ".join(f"{name}: {self._told(self._hint(number))}" for number, name in names.items())
         number = self._keys.number
         if action == "check":
             return [told, f"keys {number} and 0 are tried, nothing is written"]
@@ -124,8 +124,14 @@ class Ev2Writer(Writer):
         return [told, f"key {number} and then key 0 become: {wanted}", "both are tried"]
 
     @staticmethod
-    def _named(version: int | None) -> str:
-        return {None: "not told", FACTORY: "as from the factory"}.get(version, f"version {version}")
+    def _named(version: int) -> str:
+        return f"version {version}" if version else "as from the factory"
+
+    def _told(self, name: int | None) -> str:
+        if name is None:
+            return "not told"
+        versions = [FACTORY] if name == FACTORY else self._keys.called(name)
+        return self._named(versions[0]) if versions else f"of another office ({name})"
 
     def write(self) -> Outcome:
         """Bring a blank card, or one that was interrupted, to the current version.
@@ -147,8 +153,8 @@ class Ev2Writer(Writer):
         """Authenticate with both keys, as a door and as the office would."""
         if not self._select():
             raise CardError("the card has no application of ours: it was not written yet")
-        _, read = self._authenticate(self._keys.number, self._candidates(self._keys.number, ()))
-        _, master = self._authenticate(_MASTER, self._candidates(_MASTER, (read,)))
+        _, read = self._authenticate(self._keys.number, self._candidates(self._hint(self._keys.number)))
+        _, master = self._authenticate(_MASTER, self._candidates(self._hint(_MASTER), (read,)))
         if read != master:
             raise CardError(
                 f"the card was interrupted: its read key is {self._named(read)}, its master key {self._named(master)}; "
@@ -163,7 +169,7 @@ class Ev2Writer(Writer):
             if action == "reset":
                 return Outcome(FACTORY, ["the card has no application of ours; nothing to reset"])
             raise CardError("the card has no application of ours: write it first")
-        session, master = self._authenticate(_MASTER, self._candidates(_MASTER, ()))
+        session, master = self._authenticate(_MASTER, self._candidates(self._hint(_MASTER)))
         if action == "write" and master not in (FACTORY, wanted):
             raise CardError(f"the card is written already, with version {master}; run: menwei card rekey")
         if action == "rekey" and master == FACTORY:
@@ -172,7 +178,7 @@ class Ev2Writer(Writer):
         session = self._change(session, master, number, wanted)
         if master != wanted:
             self._changes(master)
-            session.change_key(_MASTER, self._key(_MASTER, wanted), wanted)
+            session.change_key(_MASTER, self._key(_MASTER, wanted), door_version(wanted))
             self._done.append("the application master key was changed")
         self._verify(wanted)
         return Outcome(wanted, self._done)
@@ -180,8 +186,8 @@ class Ev2Writer(Writer):
     def _change(self, session: Session, master: int, number: int, wanted: int) -> Session:
         """Change the read key; returns a session with key 0 that is still alive."""
         told = self._version(session, number)
-        for version in self._candidates_of(told, master):
-            if version == wanted and told == wanted:
+        for version in self._candidates(told, (FACTORY, master)):
+            if version == wanted and told == door_version(wanted):
                 if self._holds(number, wanted):
                     return self._again(master)
                 self._failed += 1
@@ -189,7 +195,7 @@ class Ev2Writer(Writer):
                 continue  # the version byte is right and the key is not: it is changed after all
             self._changes(master)
             try:
-                session.change_key(number, self._key(number, wanted), wanted, self._key(number, version))
+                session.change_key(number, self._key(number, wanted), door_version(wanted), self._key(number, version))
                 self._done.append("the read key was changed")
                 return session
             except Ev2Error as error:
@@ -202,13 +208,6 @@ class Ev2Writer(Writer):
     def _version(self, session: Session, number: int) -> int | None:
         answer = session.command(0x64, bytes((number,)))
         return answer[0] if len(answer) == 1 else None
-
-    def _candidates_of(self, told: int | None, master: int) -> list[int]:
-        found: list[int] = []
-        for version in (told, FACTORY, master, *self._keys.versions):
-            if version is not None and version not in found and (version == FACTORY or self._keys.known(version)):
-                found.append(version)
-        return found
 
     def _holds(self, number: int, version: int) -> bool:
         try:
