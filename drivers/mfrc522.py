@@ -68,6 +68,7 @@ _AUTHENTICATE = const(b"\x02\x0e")
 _PLAIN = const(b"\x10\x00")  # Status2Reg: MFCrypto1On off
 _SOFT_RESET = const(b"\x02\x0f")
 _CLEAR_IRQ = const(b"\x08\x7f")  # ComIrqReg: clear all
+_FIFO_READ = const(b"\x92")
 _FLUSH = const(b"\x14\x80")  # FIFOLevelReg: FlushBuffer
 # Read ComIrqReg, ErrorReg, FIFOLevelReg and ControlReg in one frame; each value follows its address, table 6
 _STATUS = const(b"\x88\x8c\x94\x98\x00")
@@ -115,10 +116,13 @@ class Mfrc522:
         self.frame = bytearray(1 + _FIFO_SIZE)
         self._view = memoryview(self.frame)
         self._slices = [self._view[:size] for size in range(_SHORT + 1)]
+        self._addresses = memoryview(_FIFO_READ * _FIFO_SIZE + b"\x00")
+        self._reads = [self._addresses[_FIFO_SIZE - count :] for count in range(_SHORT)]
         self._pair = bytearray(2)
         self._status = bytearray(len(_STATUS))
         self._framing = -1
         self._timeout_us = 0
+        self._wait_ms = 0
         self._deadline = ticks_ms()
         self._antenna = 0
         self._scratch = 0x15
@@ -159,13 +163,13 @@ class Mfrc522:
             self._register(_SETTINGS[index], _SETTINGS[index + 1])
         self._register(_RF_CFG, self._gain)
         self.field(True)
+        await sleep_ms(_FIELD_ON_MS)
         if self.baudrate < self._wanted:
             self._speed(self._wanted)
             for _ in range(_TRIALS):
                 if not self._proven():
                     self._speed(_SLOW)
                     break
-        await sleep_ms(_FIELD_ON_MS)
 
     def _speed(self, baudrate):
         self.baudrate = baudrate
@@ -233,15 +237,33 @@ class Mfrc522:
         if last_bits != self._framing:
             self._framing = last_bits
             self._register(_BIT_FRAMING, last_bits)
-        self._put(_CLEAR_IRQ)
-        self._put(_FLUSH)
-        self._fill(length)
-        self._put(_TRANSCEIVE)
-        self._register(_BIT_FRAMING, _START_SEND | last_bits)
-        self._deadline = ticks_add(ticks_ms(), timeout_us // 1000 + _SLACK_MS)
+        cs = self._cs
+        write = self._write
+        cs(0)
+        write(_CLEAR_IRQ)
+        cs(1)
+        cs(0)
+        write(_FLUSH)
+        cs(1)
+        self.frame[0] = _FIFO_DATA  # the whole frame in one burst behind the address
+        data = self._slices[length + 1] if length < _SHORT else self._view[: length + 1]
+        cs(0)
+        write(data)
+        cs(1)
+        cs(0)
+        write(_TRANSCEIVE)
+        cs(1)
+        pair = self._pair
+        pair[0] = _BIT_FRAMING
+        pair[1] = _START_SEND | last_bits
+        cs(0)
+        write(pair)
+        cs(1)
+        self._deadline = ticks_add(ticks_ms(), self._wait_ms)
 
     def _timer(self, timeout_us):
         self._timeout_us = timeout_us
+        self._wait_ms = timeout_us // 1000 + _SLACK_MS
         ticks = min(timeout_us // _TICK_US, 0xFFFF)
         self._register(_RELOAD_HIGH, ticks >> 8)
         self._register(_RELOAD_LOW, ticks & 0xFF)
@@ -252,9 +274,10 @@ class Mfrc522:
         After authenticate() 0 means that Crypto1 is on. Raises ReaderFault.
         """
         status = self._status
-        self._cs(0)
+        cs = self._cs
+        cs(0)
         self._exchange(_STATUS, status)
-        self._cs(1)
+        cs(1)
         irq = status[1]
         if irq & _SET1:  # always reads 0: nobody drives the line
             raise ReaderFault(_DEAD)
@@ -264,10 +287,10 @@ class Mfrc522:
             count = status[3]
             if status[2] & _OTHER_ERRORS or not 0 < count <= _FIFO_SIZE:
                 return GARBLED
-            self.rx_last_bits = status[4] & 0x07
+            self.rx_last_bits = last_bits = status[4] & 0x07
             self._take(count)
-            if self.rx_last_bits:  # only complete bytes are a frame here
-                return NIBBLE if count == 1 and self.rx_last_bits == 4 else GARBLED
+            if last_bits:  # only complete bytes are a frame here
+                return NIBBLE if count == 1 and last_bits == 4 else GARBLED
             return count
         if irq & _TIMER_IRQ:
             self._put(_STOP)  # the receiver would listen on
@@ -310,7 +333,7 @@ class Mfrc522:
         self._put(_FLUSH)
         self._fill(12)
         self._put(_AUTHENTICATE)
-        self._deadline = ticks_add(ticks_ms(), _AUTHENTICATION_US // 1000 + _SLACK_MS)
+        self._deadline = ticks_add(ticks_ms(), self._wait_ms)
 
     def plain(self):
         """End encryption: to be called however a MIFARE Classic session ends, or the reader is deaf from then on."""
@@ -318,8 +341,9 @@ class Mfrc522:
         self._put(_PLAIN)
 
     def push(self, length):
-        """Send frame[1:1 + length] and do not listen. Follows an exchange that ended in whole bytes."""
-        self._fill(length)
+        """Send frame[1:1 + length], 11 bytes at most, and do not listen. The exchange before ended in whole bytes."""
+        self.frame[0] = _FIFO_DATA
+        self._put(self._slices[1 + length])
         self._put(_TRANSMIT)
 
     def _put(self, data):
@@ -342,21 +366,15 @@ class Mfrc522:
         self._cs(1)
         return pair[1]
 
-    def _slice(self, size):
-        return self._slices[size] if size <= _SHORT else self._view[:size]
-
     def _fill(self, length):
-        """The frame into the FIFO, in one burst behind the address."""
         self.frame[0] = _FIFO_DATA
-        self._put(self._slice(1 + length))
+        self._put(self._view[: 1 + length])
 
     def _take(self, count):
-        """The FIFO into the frame, in one burst; the bytes overtake their addresses in the same buffer."""
-        frame = self.frame
-        for index in range(count):
-            frame[index] = _FIFO_DATA | _READ
-        frame[count] = 0
-        data = self._slice(1 + count)
+        """The FIFO into frame[1:], in one burst: an address for each byte, which comes after it."""
         self._cs(0)
-        self._exchange(data, data)
+        if count < _SHORT:
+            self._exchange(self._reads[count], self._slices[count + 1])
+        else:
+            self._exchange(self._addresses[_FIFO_SIZE - count :], self._view[: count + 1])
         self._cs(1)

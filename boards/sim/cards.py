@@ -95,13 +95,18 @@ class Card:
         self.at_us = 0  # when what the card is told now happens: the end of the frame, the loss of the field
         self.power(False)
 
-    def copy(self):
+    def uid_copy(self):
         """Return what a street kiosk makes of this card: a card with its UID, and with nothing else."""
         return Card(self.uid, self.atqa, self.sak)
 
     def to_dict(self):
         """Return all that the card is, for JSON; `from_dict` makes the card of it again."""
         return {"kind": self.kind, "uid": hexlify(self.uid).decode(), "sak": self.sak}
+
+    @classmethod
+    def from_dict(cls, kept):
+        """Make a card of what `to_dict` gave."""
+        return cls(unhexlify(kept["uid"]), sak=kept.get("sak"))
 
     def power(self, on):
         """Enter or leave a field; either way the card forgets everything."""
@@ -117,7 +122,7 @@ class Card:
         return 0
 
     def receive(self, frame, bits, parity=None):
-        """Take a frame with its parity bits from the air; as `answer`, which sees frames in plain, with right parity."""
+        """Take a frame with its parity bits from the air; `answer` sees it in plain, and with right parity."""
         self.reply_parity = None
         if parity is not None and parity != odd_parity(frame, bits >> 3):
             self.offset = 0
@@ -178,11 +183,6 @@ class Card:
         self.reply = part[whole:] if whole else part
         self.offset = offset
         return 40 - known
-
-
-def from_dict(kept):
-    """Make a card of what `to_dict` gave."""
-    return Card(unhexlify(kept["uid"]), sak=kept.get("sak"))
 
 
 class Field:

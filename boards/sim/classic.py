@@ -76,10 +76,7 @@ class Classic(Card):
         sak = 0x18 if size_k == 4 else 0x08
         atqa = bytes((0x02 if size_k == 4 else 0x04, 0)) if len(uid) == 4 else b"\x44\x00"
         super().__init__(uid, atqa, sak)
-        if len(uid) == 4:
-            head = self._levels[0] + bytes((sak,)) + atqa  # UID, check byte, SAK, ATQA
-        else:
-            head = self.uid + bytes((sak,)) + atqa
+        head = (self._levels[0] if len(uid) == 4 else self.uid) + bytes((sak,)) + atqa  # 4 bytes have a check byte
         self.block(0, head + bytes(16 - len(head)))
 
     # From outside
@@ -108,6 +105,10 @@ class Classic(Card):
             card.block(0, self.block(0))
         return card
 
+    def uid_copy(self):
+        """Return what a street kiosk makes of this card."""
+        return self.copy()
+
     def tear(self, how):
         """Lose the field in the next programming of a block."""
         if how not in TEARS:
@@ -135,6 +136,24 @@ class Classic(Card):
             "blocks": blocks,
             "writes": writes,
         }
+
+    @classmethod
+    def from_dict(cls, kept):
+        """Make a card of what `to_dict` gave; what is missing is as in a new one."""
+        card = cls(
+            unhexlify(kept["uid"]),
+            kept.get("size_k", 1),
+            kept.get("magic"),
+            None,
+            kept.get("program_us", 4000),
+            kept.get("endurance"),
+        )
+        card.torn = kept.get("torn", 0)
+        for number, data in kept.get("blocks", {}).items():
+            card.block(int(number), unhexlify(data))
+        for number, count in kept.get("writes", {}).items():
+            card.writes[int(number)] = count
+        return card
 
     # Frames
 
@@ -359,24 +378,6 @@ class Classic(Card):
                 taken = random.getrandbits(8)
                 mixed[i] = (old[i] & ~taken & 0xFF | new[i] & taken) & (random.getrandbits(8) | random.getrandbits(8))
             self.block(block, mixed)
-
-
-def from_dict(kept):
-    """Make a card of what `to_dict` gave; what is missing is as in a new one."""
-    card = Classic(
-        unhexlify(kept["uid"]),
-        kept.get("size_k", 1),
-        kept.get("magic"),
-        None,
-        kept.get("program_us", 4000),
-        kept.get("endurance"),
-    )
-    card.torn = kept.get("torn", 0)
-    for number, data in kept.get("blocks", {}).items():
-        card.block(int(number), unhexlify(data))
-    for number, count in kept.get("writes", {}).items():
-        card.writes[int(number)] = count
-    return card
 
 
 def _sector(block):

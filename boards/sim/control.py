@@ -10,7 +10,7 @@ from errno import ETIMEDOUT
 import board
 import network
 
-from boards.sim import clock, pins, polling, wiring, world
+from boards.sim import clock, mfrc522_faults, pins, polling, wiring, world
 from boards.sim.sockets import host_socket
 
 EXIT_QUIT = 0
@@ -137,11 +137,19 @@ def _do(number, verb, arguments):
         return _run(number, arguments)
     if verb == "state":
         return world.state()
-    if verb == "card":
+    if verb in ("card", "card+"):
         seconds = arguments[1] if len(arguments) > 1 else "0.6"
-        world.put_card(arguments[0], None if seconds == "-" else clock.now_us() + int(float(seconds) * 1000000))
+        until_us = None if seconds == "-" else clock.now_us() + int(float(seconds) * 1000000)
+        world.put_card(arguments[0], until_us, verb == "card+")
     elif verb == "nocard":
-        world.take_card()
+        if not world.take_card(*arguments[:1]) and arguments:
+            raise ValueError("there is no card " + arguments[0])
+    elif verb == "tear":
+        world.card(*arguments[1:2]).tear(arguments[0])
+    elif verb == "fault":
+        if not arguments:
+            return mfrc522_faults.kept(world.chip).items()
+        mfrc522_faults.inject(world.chip, *arguments[:2])
     elif verb == "net":
         network.set_network(_switch(arguments))
     elif verb == "cutat":

@@ -97,7 +97,7 @@ class Crypto1:
 
 
 def successor(nonce, count):
-    """Return the card's nonce, a little-endian number of 32 bits, after `count` steps of its generator (section 4.3)."""
+    """Return a card's nonce (a little-endian number of 32 bits) after `count` steps of its generator (section 4.3)."""
     for _ in range(count):
         nonce = nonce >> 1 | ((nonce >> 16 ^ nonce >> 18 ^ nonce >> 19 ^ nonce >> 21) & 1) << 31
     return nonce

@@ -4,9 +4,9 @@
     spibus.attach(16, chip)
     chip.field.put(Card(b"\\x11\\x22\\x33\\x44"))
 
-A register read shows the chip's state at that microsecond. `cs_cycles` and `bytes` count what the bus did. Faults:
-`miso` (0x00 or 0xFF) is a stuck line, `deaf` a broken antenna, `noise` answers that arrive damaged. Not modelled: the
-IRQ pin, MFIN/MFOUT, ModeReg.MSBFirst, analogue test registers.
+A register read shows the chip's state at that microsecond. `cs_cycles` and `bytes` count what the bus did.
+`power(on)` is the supply: without it all is lost, and MISO floats high. Faults are attributes, listed in
+`mfrc522_faults.py`. Not modelled: the IRQ pin, MFIN/MFOUT, ModeReg.MSBFirst, analogue test registers.
 """
 
 import random
@@ -14,7 +14,7 @@ import random
 from micropython import const
 
 from boards.sim.cards import crc_a
-from boards.sim.mfrc522_radio import Radio
+from boards.sim.mfrc522_faulty import RESET_CLOCKS_US, STUCK, Faulty
 from boards.sim.mfrc522_units import NEVER
 
 _COMMAND = const(0x01)
@@ -65,9 +65,6 @@ _OFF = const(0)  # hard power-down: pins are frozen (8.6.1)
 _ADDRESS = const(1)
 _READ = const(2)
 _WRITE = const(3)
-_STUCK = const(8)  # added to one of the others: MISO does not follow
-
-_RESET_CLOCKS_US = const(38)  # 1024 periods of 27.12 MHz (8.8.2)
 
 # Reset values (table 20 and the tables of section 9.3); what the data sheet leaves open is 0, CollReg shows no
 # collision, the alert bits of Status1Reg are worked out when read. In each row 16 registers.
@@ -101,7 +98,7 @@ _SELF_TEST = (
 _CRC_PRESETS = (0x0000, 0x6363, 0xA671, 0xFFFF)
 
 
-class Mfrc522Chip(Radio):
+class Mfrc522Chip(Faulty):
     """`wake_us`: from hard or soft power-down until the oscillator is stable and 1024 clocks have passed.
 
     With `strict_wake` the chip takes no access before that, as the data sheet has it; without, it takes register
@@ -114,11 +111,9 @@ class Mfrc522Chip(Radio):
         self.strict_wake = strict_wake
         self.cs_cycles = 0
         self.bytes = 0
-        self.miso = None
-        self._version = version
+        self.version = version
         self._memory = bytearray(25)
         self._crc = 0
-        self._powered = True
         self._transfer = _OFF
         self._address = 0
         self._reset(clock.now_us(), 0)
@@ -128,15 +123,20 @@ class Mfrc522Chip(Radio):
     def reset_pin(self, level):
         """Follow the pin NRSTPD: low is hard power-down, its rising edge a reset."""
         now_us = self.settle()
-        if bool(level) != self._powered:
-            self._powered = bool(level)
+        self.rst_level = level
+        awake = bool(level) and self._supplied and not self.rst_low
+        if awake != self._powered:
+            self._powered = awake
+            if self.hang in ("soft", "hard"):
+                self.hang = None
             self._reset(now_us, self.wake_us)
 
     def select(self):
         """Chip select goes low."""
         self.cs_cycles += 1
-        self._transfer = _ADDRESS if self.miso is None else _ADDRESS + _STUCK
-        if not self._powered or (self.strict_wake and self.settle() < self._wake_us != NEVER):
+        disturbed = self.miso is not None or not self._supplied or self.baud_limit or (self.hang and self.mute)
+        self._transfer = _ADDRESS + STUCK if disturbed else _ADDRESS
+        if (not self._powered and not disturbed) or (self.strict_wake and self.settle() < self._wake_us != NEVER):
             self._transfer = _OFF
 
     def deselect(self):
@@ -160,12 +160,8 @@ class Mfrc522Chip(Radio):
         if transfer == _ADDRESS:
             self._transfer = _READ if byte_out & 0x80 else _WRITE
             self._address = byte_out >> 1 & 0x3F
-        elif transfer >= _STUCK:
-            self.bytes -= 1
-            self._transfer = transfer - _STUCK
-            self.exchange(byte_out)
-            self._transfer += _STUCK
-            return self.miso
+        elif transfer >= STUCK:
+            return self._disturbed(byte_out)
         return 0
 
     # Registers (9.3)
@@ -211,6 +207,9 @@ class Mfrc522Chip(Radio):
         writable = _WRITABLE[address]
         if writable:
             registers[address] = registers[address] & ~writable | value & writable
+        if self.hang:
+            self._store_hung(address, value, now_us)
+            return
         if not _EFFECTS[address] & 2:
             return
         if address == _COMMAND:
@@ -243,6 +242,9 @@ class Mfrc522Chip(Radio):
 
     def _store_fifo(self, value, now_us):
         command = self.registers[_COMMAND] & 0x0F
+        if self.hang:
+            self._push(value)
+            return
         if command == _AUTHENTICATE and self._modem != _MODEM_IDLE:
             self._raise(_WRITE_ERROR)  # access is blocked
             return
@@ -261,7 +263,7 @@ class Mfrc522Chip(Radio):
         code = value & 0x0F
         before = registers[_COMMAND]
         if code == _SOFT_RESET:
-            self._reset(now_us, self.wake_us if before & _POWER_DOWN else _RESET_CLOCKS_US)
+            self._reset(now_us, self.wake_us if before & _POWER_DOWN else RESET_CLOCKS_US)
             return
         registers[_COMMAND] = value & 0x30 | (before & 0x0F if code == _NO_CHANGE else code)
         if value & _POWER_DOWN:
@@ -322,6 +324,9 @@ class Mfrc522Chip(Radio):
 
     def _feed_crc(self):
         registers = self.registers
+        if self.crc_hang:
+            registers[_STATUS1] &= ~_CRC_READY & 0xFF
+            return
         count = self._level
         self._crc = crc = crc_a(bytes(self._pop() for _ in range(count)), count, self._crc)
         registers[_CRC_HIGH] = crc >> 8
@@ -330,20 +335,22 @@ class Mfrc522Chip(Radio):
         registers[_DIV_IRQ] |= _CRC_IRQ
 
     def _self_test(self):
-        # Other versions have other results; a clone fails against the one that is known.
+        # Other versions have other results; a clone fails against the one that is known. The result comes from the
+        # internal buffer, which the host clears first (16.1.1).
         self._flush()
+        wrong = self.version ^ 0x92 ^ max(self._memory)
         for value in _SELF_TEST:
-            self._push(value ^ (self._version ^ 0x92))
+            self._push(value ^ wrong)
 
     def _reset(self, now_us, wake_us):
         registers = self.registers
         for i in range(64):
             registers[i] = _RESET_VALUES[i]
-        registers[_VERSION] = self._version
+        registers[_VERSION] = self.version
         self._head = self._level = 0
         self._timer_us = self._wake_us = self._air_us = NEVER
         self._timer_value = 0
-        if wake_us and self._powered:
+        if wake_us and self._powered and not self.hang:
             self._wake_us = now_us + wake_us
             registers[_COMMAND] |= _POWER_DOWN
         self._update_field(now_us)

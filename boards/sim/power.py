@@ -15,14 +15,13 @@ import machine
 import network
 from micropython import const
 
-from boards.sim import clock, pins, sockets, spibus, wiring, world
+from boards.sim import clock, mfrc522_faults, pins, sockets, spibus, wiring, world
 from boards.sim.mechanics import Door
 from boards.sim.mfrc522_chip import Mfrc522Chip
 from boards.sim.norflash import NorFlash
 
 _FIRST_UNIX_S = const(1767225600)
 _CHIP_HEAP = const(196608)  # 96 KB of a chip with 32 bits, in words of 64
-_CRUMB = const(512)
 _ENOENT = const(2)
 
 
@@ -41,9 +40,14 @@ def switch_on(flash_path, world_path, mode="virtual", unix_s=None, seed=0, with_
     pins.external_pull(board.PIN_READER_CS, 1)
     pins.external_pull(board.PIN_READER_RST, 0)
     world.chip = Mfrc522Chip(clock)
+    world.chip.bus = spibus
     spibus.attach(board.PIN_READER_CS, world.chip)
     world.chip.reset_pin(pins.level(board.PIN_READER_RST))
     pins.on_change(board.PIN_READER_RST, world.reader_reset)
+    power_pin = wiring.pin_of(board, "reader_power")
+    if power_pin is not None:
+        pins.external_pull(power_pin, 1)
+        pins.on_change(power_pin, world.reader_power)
     if with_door:
         world.door = Door(fail_safe=board.LOCK_FAIL_SAFE, seed=seed)
         wiring.wire(world.door, board, pins)
@@ -74,10 +78,10 @@ def _restore(kept, start_us, elapsed_us):
     for name, device in world.devices.items():
         if name in kept["devices"]:
             device.load(kept["devices"][name], elapsed_us)
-    if kept["card"]:
-        uid, until_us = kept["card"]
+    for name, until_us in kept.get("cards", ()):
         if until_us is None or until_us > start_us:
-            world.put_card(uid, until_us)
+            world.put_card(name, until_us, True)
+    _restore_faults(kept)
     kind = machine.chip["kind"] = kept["kind"]
     if kind != "power_on":  # the RTC has run on
         clock.set_chip_time_us(start_us + kept["chip_offset_us"])
@@ -85,6 +89,14 @@ def _restore(kept, start_us, elapsed_us):
     if kind == "soft":
         for pin, level in kept["outs"]:
             pins.chip_out(pin, level)
+
+
+def _restore_faults(kept):
+    faults = kept.get("faults", {})
+    if faults.get("hang") in ("soft", "hard", "power") and kept["kind"] == "power_on":
+        del faults["hang"]
+    for name, value in faults.items():
+        mfrc522_faults.inject(world.chip, name, value)
 
 
 def mount(provision_path):
@@ -106,23 +118,14 @@ def mount(provision_path):
 
 
 def leave_a_chips_heap():
-    """Occupy what the process has more than a chip: the models lie in the same heap and must not count, either way.
-
-    Return the objects that do so.
-    """
-    ballast = []
+    """Occupy what the process has more than a chip: the models lie in the same heap and must not count, either way."""
     gc.collect()
     try:
         room = bytearray(_CHIP_HEAP)  # in one piece, as a chip has it
     except MemoryError:
         room = None
-    size = gc.mem_free() if room is not None else 0
-    while size >= _CRUMB:
-        try:
-            ballast.append(bytearray(size))
-        except MemoryError:
-            size >>= 1
+    if room is not None:
+        world.fill(0)
     del room
     gc.collect()
     world.simulator_bytes = gc.mem_alloc()
-    return ballast

@@ -9,6 +9,8 @@ from boards.sim import clock, pins
 
 call_us = 0  # what one call of a method of machine.SPI costs the chip
 
+baudrate = 0  # of the transfer under way
+
 _selected = []
 
 
@@ -29,8 +31,10 @@ def attach(cs_pin, device):
         follow(cs_pin, 0)
 
 
-def transfer(baudrate, mode, out, into, count):
-    """Clock `count` bytes: `out` is a buffer or one byte to repeat, `into` a buffer or None."""
+def transfer(rate, mode, out, into, count):
+    """Clock `count` bytes at `rate`: `out` is a buffer or one byte to repeat, `into` a buffer or None."""
+    global baudrate
+    baudrate = rate
     if call_us:
         clock.charge_us(call_us)
     repeat = isinstance(out, int)
@@ -43,4 +47,4 @@ def transfer(baudrate, mode, out, into, count):
             heard &= device.exchange(sent)
         if into is not None:
             into[index] = heard
-    clock.charge_us(count * 8000000 // baudrate + 1)
+    clock.charge_us(count * 8000000 // rate + 1)

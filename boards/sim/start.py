@@ -67,7 +67,7 @@ def _serve(options):
         control.send("* ready")
         pins.reset(kind)
         power.mount(options["flash"] + ".provision")
-        _ballast = power.leave_a_chips_heap()  # lies there until the process ends
+        power.leave_a_chips_heap()
         del power, sys.modules["boards.sim.power"], sys.modules["boards.sim"].power
         _firmware()
         if clock.watchdog_us != clock.NEVER:  # a chip is at its prompt now, until the watchdog bites

@@ -31,6 +31,7 @@ TARGETS = {
     "journal.days_offline.2000": (">=", 7, "days at 2,000 events", _LINES),
     "mount.reads": ("<=", 600, "reads", "reading both regions through, 256 bytes at a time"),
     "mount.bytes": ("<=", 262_144, "bytes", "reading both regions through"),
+    "reader.ntag424.ms": ("<=", 45, "ms, from the first look", "HLTA and SELECT again, then a look every 10 ms"),
     "wear.max_erases_10y": (
         "<=",
         600,

@@ -2,9 +2,8 @@
 
 import json
 
-from boards.sim.cards import ACTIVE, HALT, IDLE, with_crc
-from boards.sim.classic import Classic, from_dict
-from boards.sim.cards import from_dict as plain_card
+from boards.sim.cards import ACTIVE, HALT, IDLE, Card, with_crc
+from boards.sim.classic import Classic
 from reader_bench import (
     AUTHENTICATE,
     Bench,
@@ -390,7 +389,7 @@ class Copies(Reader):
         return card
 
     def test_what_a_kiosk_makes(self):
-        self.prepare(self.original().copy())
+        self.prepare(self.original().uid_copy())
         self.assertTrue(self.select())
         self.assertFalse(self.authenticate(4, KEY_A))
         self.assertTrue(self.again(4))
@@ -446,16 +445,16 @@ class Kept(Reader):
         self.select(UID7)
         self.authenticate(130, uid=UID7)
         self.assertEqual(self.write_block(130, DATA), ACK)
-        again = from_dict(json.loads(json.dumps(card.to_dict())))
+        again = Classic.from_dict(json.loads(json.dumps(card.to_dict())))
         self.assertTrue(again.memory == card.memory)
         self.assertEqual((again.writes[130], again.uid, again.endurance, again.magic), (1, UID7, 5, "cuid"))
         self.assertTrue(again.to_dict() == card.to_dict())
         self.assertEqual(again.sak, 0x18)
 
     def test_a_card_that_is_a_uid(self):
-        card = plain_card({"kind": "uid", "uid": "04112233445566", "sak": 0x20})
+        card = Card.from_dict({"kind": "uid", "uid": "04112233445566", "sak": 0x20})
         self.assertEqual((card.uid, card.sak), (b"\x04\x11\x22\x33\x44\x55\x66", 0x20))
-        self.assertEqual(card.to_dict(), plain_card(card.to_dict()).to_dict())
+        self.assertEqual(card.to_dict(), Card.from_dict(card.to_dict()).to_dict())
 
     def test_nonces_differ_and_follow_the_seed(self):
         def nonces(seed):

@@ -266,6 +266,28 @@ class Answers(Bench):
         self.assertEqual(self.read(COM_IRQ) & (RX | IDLE_IRQ), RX | IDLE_IRQ)
         self.assertEqual(self.read(COMMAND), IDLE_COMMAND)
 
+    def test_multiple_reception(self):
+        """The command goes on, and ErrorReg follows each answer in the FIFO."""
+        self.prepare(Card(UID4))
+        self.write(RX_MODE, 0x04)
+        self.assertEqual(self.ask(b"\x26", 7, wait_us=1000), b"\x04\x00\x00")
+        self.assertEqual(self.read(STATUS2) & 7, 5)
+        self.chip.noise = 1
+        self.assertEqual(self.ask(b"\x93\x20", wait_us=2000)[5:], b"\x02")
+        self.ask(b"\x52", 7)
+        self.write(COM_IRQ, 0x7F)
+        self.write(FRAMING, 7)
+        self.write(FIFO, 0x52)
+        self.write(COMMAND, TRANSMIT)
+        self.clock.us += 76
+        self.write(COMMAND, RECEIVE)
+        self.clock.us += 1000
+        self.assertEqual(self.fifo(), b"\x04\x00\x00")
+        self.assertEqual(self.read(COMMAND), RECEIVE)
+        self.write(COMMAND, IDLE_COMMAND)
+        self.write(RX_MODE, 0x00)
+        self.assertEqual(self.read(STATUS2) & 7, 0)
+
     def test_idle_ends_an_exchange(self):
         card = self.prepare(Card(UID4))
         self.send(b"\x26", 7)

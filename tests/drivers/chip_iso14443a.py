@@ -78,7 +78,7 @@ class Reading(WithPaper):
         self.assertEqual(self.clock.waited, [1, 2, 2])
 
     def test_no_frame_is_polled_without_giving_the_loop_away(self):
-        self.arrive("0102030405060708090a", "20")
+        self.find(*(reading("0102030405060708090a", "20") + [HALT]))
         self.assertEqual(len(self.clock.waited), 7 * 3)
 
     def test_cut_uid_is_never_taken_for_a_whole_one(self):

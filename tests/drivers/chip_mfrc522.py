@@ -3,7 +3,7 @@
 import asyncio
 from time import ticks_diff, ticks_ms
 
-from drivers.iso14443a import BUSY, COLLISION, GARBLED, TIMEOUT, ReaderFault
+from drivers.iso14443a import BUSY, COLLISION, GARBLED, NIBBLE, TIMEOUT, ReaderFault
 from drivers.mfrc522 import Mfrc522
 from recorded_bus import WithChip
 
@@ -192,12 +192,32 @@ class Exchange(WithChip):
         self.assertEqual(self.reader.poll(), 2)
 
     def test_an_incomplete_last_byte(self):
-        self.chip.answers = [b"\x0a"]
-        self.chip.last_bits = 4
-        self.send(b"\x52", 7)
-        self.assertEqual(self.reader.poll(), GARBLED)
-        self.assertEqual(self.reader.rx_last_bits, 4)
-        self.assertEqual(self.reader.frame[1], 0x0A)
+        for last_bits in range(1, 8):
+            for answer in (b"\x0a", b"\x0a\x05"):
+                self.chip.answers = [answer]
+                self.chip.last_bits = last_bits
+                self.send(b"\x52", 7)
+                nibble = last_bits == 4 and len(answer) == 1
+                self.assertEqual(self.reader.poll(), NIBBLE if nibble else GARBLED)
+                self.assertEqual(self.reader.rx_last_bits, last_bits)
+                self.assertEqual(self.reader.frame[1], 0x0A)
+
+    def test_where_two_cards_differ(self):
+        self.chip.error = 0x08
+        for register, bits in ((0x01, 0), (0x08, 7), (0x1F, 30), (0x00, 31), (0x20, -1), (0x23, -1), (0x85, 4)):
+            self.chip.registers[0x0E] = register
+            self.chip.answers = [b"\x9c\x59\x9b\x32\x6c"]
+            self.send(b"\x93\x20", 0)
+            self.assertEqual(self.reader.poll(), COLLISION)
+            self.assertEqual(self.reader.collision(), bits)
+            if bits >= 0:
+                self.assertEqual(bytes(self.reader.frame[1:6]), b"\x9c\x59\x9b\x32\x6c")
+
+    def test_an_answer_that_begins_within_a_byte(self):
+        self.chip.answers = [b"\x18\x59\x9b\x32\x6c"]
+        self.send(b"\x93\x23\x04", 0x33)
+        self.assertEqual(self.chip.registers[0x0D], 0xB3)
+        self.assertEqual(self.reader.poll(), 5)
 
     def test_levels_that_cannot_be(self):
         for level in (0, 65, 127, 0xFF):

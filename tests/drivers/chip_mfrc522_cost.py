@@ -80,7 +80,8 @@ class StillBus:
     def __init__(self):
         self.there = False
         self.tx = bytearray(1)
-        self.sent = 0
+        self.sent = self.code = 0
+        self.halted = False
         self.answers = {2: b"\x04\x00", 3: b"\x9c\x59\x9b\x32\x6c", 10: b"\x08\xb6\xdd"}
 
     def init(self, baudrate):
@@ -92,12 +93,16 @@ class StillBus:
     def write(self, data):
         if data[0] == 0x12:
             self.sent = len(data)
+            self.code = data[1]
+            if self.code == 0x50:
+                self.halted = True
 
     def write_readinto(self, data, into):
         if data[0] == 0x88:
-            into[1] = 0x64 if self.there else 0x45
+            there = self.there and not (self.halted and self.code == 0x26)
+            into[1] = 0x64 if there else 0x45
             into[2] = 0
-            into[3] = len(self.answers[self.sent]) if self.there else 0
+            into[3] = len(self.answers[self.sent]) if there else 0
             into[4] = 0x10
         else:
             answer = self.answers[self.sent]

@@ -12,8 +12,8 @@ OUTCOMES = {"silence": TIMEOUT, "collision": COLLISION, "garbled": GARBLED}
 class Paper:
     """A transport that compares what is sent with a script and gives the script's answers.
 
-    A line is "what is sent > what comes back", in hex; the first may be followed by ":7" bits; the second may be the
-    name of an outcome. "push 5000…" is sent without an answer, "off" and "on" are the field.
+    A line is "what is sent > what comes back", in hex; the first may be followed by ":7" bits, and "+3" when the answer
+    begins at bit 3; the second may be the name of an outcome, "collision:12:9c5f" with 12 bits before the two differ. "push 5000…" is sent without an answer, "off" and "on" are the field.
     """
 
     def __init__(self):
@@ -42,6 +42,14 @@ class Paper:
     async def start(self):
         self.started += 1
 
+    def collision(self):
+        if self.answer == "collision":
+            return -1
+        _, bits, data = self.answer.split(":")
+        data = unhexlify(data)
+        self.frame[1 : 1 + len(data)] = data
+        return int(bits)
+
     def field(self, on):
         self.next_line("on" if on else "off")
 
@@ -49,7 +57,9 @@ class Paper:
         assert timeout_us == 2500
         text = self.hex(length)
         if last_bits:
-            text += ":" + str(last_bits)
+            text += ":" + str(last_bits & 7)
+            if last_bits >> 4:
+                text += "+" + str(last_bits >> 4)
         self.answer = self.next_line(text)
         self.busy = 2
 
@@ -62,14 +72,16 @@ class Paper:
             return BUSY
         if self.answer == "dead":
             raise ReaderFault("dead")
-        if self.answer in OUTCOMES:
-            return OUTCOMES[self.answer]
+        if self.answer.split(":")[0] in OUTCOMES:
+            return OUTCOMES[self.answer.split(":")[0]]
         data = unhexlify(self.answer)
         self.frame[1 : 1 + len(data)] = data
         return len(data)
 
 
 WAKE = "52:7 > "
+OTHERS = "26:7 > "  # REQA: those that are known are in HALT
+NOBODY_ELSE = OTHERS + "silence"
 HALT = "push 500057cd"
 # A published trace of a MIFARE Classic 1K, and one of an Ultralight whose CRC the trace leaves out
 READ_4 = (WAKE + "0400", "9320 > 9c599b326c", "93709c599b326c6b30 > 08b6dd")
@@ -148,3 +160,15 @@ class WithPaper(TestCase):
 
     def arrive(self, uid="9c599b32", sak="08"):
         self.assertEqual(self.find(*reading(uid, sak), HALT), len(uid) // 2)
+        self.assertEqual(self.find(NOBODY_ELSE), 0)
+
+    def stays(self, uid="9c599b32"):
+        """Two looks at a card that lies there alone."""
+        self.assertEqual(self.find(*(known(uid) + [HALT])), 0)
+        self.assertEqual(self.find(NOBODY_ELSE), 0)
+
+    def goes(self):
+        """All cards are taken away."""
+        self.assertEqual(self.find(WAKE + "silence"), 0)
+        self.assertEqual(self.find(WAKE + "silence"), 0)
+        self.assertEqual(self.find(WAKE + "silence", "off", "on"), 0)

@@ -242,9 +242,17 @@ class SimDoor:
                 self.running_s = 0
             self._unix += seconds  # exactly, in the long run: what one `run` takes too much the next one lacks
 
-    async def card(self, uid: str, seconds: float | str = 0.6) -> None:
-        """Put a card to the reader; `-` for until it is taken away."""
-        await self.ask("card", uid, seconds)
+    async def card(self, card: str | Path, seconds: float | str = 0.6, *, further: bool = False) -> None:
+        """Put a card to the reader: a UID in hex, or the file of a card; `-` for until it is taken away.
+
+        A `further` card joins those that are there.
+        """
+        name = str(card.resolve()) if isinstance(card, Path) else card
+        await self.ask("card+" if further else "card", name, seconds)
+
+    async def fault(self, name: str, value: str | int | None = None) -> None:
+        """Bring about a fault of the reader, or mend it: docs/simulator.md."""
+        await self.ask("fault", name, *(() if value is None else (value,)))
 
     async def cut(self) -> int:
         """Power is lost now; returns the exit code."""
