@@ -28,7 +28,6 @@ _WAIT_MAX_MS = const(60_000)
 _POLL_MS = const(10)
 _LAST_BLOCK = const(127)  # sectors of four blocks; a card of 4 KB has larger ones behind them
 _ACK = const(0x0A)
-_HALT_MS = const(5)
 
 _OK = "ok"
 _NO_CARD = "error nocard: no card is on the reader"
@@ -181,23 +180,14 @@ class Desk:
         self._active = True
         sak = cards.sak
         atqa = cards.atqa
-        magic = sak & 0x08 and await self._magic()
-        uid = hexlify(memoryview(self._uid)[:length]).decode().upper()
-        return "ok uid=%s sak=%02X atqa=%04X magic=%d" % (uid, sak, atqa, bool(magic))
+        magic = False
+        if sak & 0x08:
+            from drivers.magic import is_magic
 
-    async def _magic(self):
-        """Whether a card in HALT answers to 40 in 7 bits, as Gen1A cards with a changeable UID do."""
-        self._cards.release()
-        self._active = False
-        await sleep_ms(_HALT_MS)
-        frame = self._frame
-        frame[1] = 0x40
-        count = await self._exchange(1, 7, 2500)
-        found = count == NIBBLE and frame[1] & 15 == _ACK
-        if found:
-            await self._cycle()  # or it stays open
-        self._cards.lost()
-        return found
+            magic = await is_magic(cards)
+            self._drop()
+        uid = hexlify(memoryview(self._uid)[:length]).decode().upper()
+        return "ok uid=%s sak=%02X atqa=%04X magic=%d" % (uid, sak, atqa, magic)
 
     async def _exchange(self, length, last_bits, timeout_us):
         transport = self._transport

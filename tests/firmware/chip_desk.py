@@ -80,7 +80,7 @@ class Reader:
                 return TIMEOUT
             self.state = 1
             return self.put(b"\x04\x00")
-        if data == b"\x40":
+        if data in (b"\x40", b"\x43"):
             return self.nibble(0x0A) if self.magic else TIMEOUT
         if self.state == 1 and data == b"\x93\x20":
             return self.put(UID + bytes((UID[0] ^ UID[1] ^ UID[2] ^ UID[3],)))

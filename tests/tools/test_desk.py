@@ -42,7 +42,7 @@ class Board:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    for name, value in (("_ANSWER_S", 0.4), ("_HELLO_S", 0.3), ("_PAUSE_S", 0.02)):
+    for name, value in (("_ANSWER_S", 1.0), ("_HELLO_S", 2.0), ("_PAUSE_S", 0.02)):
         monkeypatch.setattr(module, name, value)
 
 
@@ -116,10 +116,12 @@ def test_a_garbled_card_is_none(answer):
         desk.card(0)
 
 
-def test_what_is_no_desk():
+def test_what_is_no_desk(monkeypatch):
+    monkeypatch.setattr(module, "_HELLO_S", 0.2)
     for answer in (None, "MicroPython v1.28 on ESP32", "error usage: x", "ok"):
         with pytest.raises(DeskError, match="does not answer as a desk"):
             opened(hello=answer)
+    monkeypatch.setattr(module, "_HELLO_S", 2.0)
     with pytest.raises(DeskError, match="protocol 9"):
         opened(hello="ok menwei desk 9 sim 0.1.0")
 

@@ -100,6 +100,8 @@ class SerialDesk:
                         f"the desk speaks protocol {words[3]}, this menwei speaks {PROTOCOL}; update the older one"
                     )
                 self.board, self.version = words[4], words[5]
+                time.sleep(_PAUSE_S)
+                self._drain()  # of a slow board the answers to earlier tries
                 return
         raise DeskError(
             f'what is at {self._url} does not answer as a desk; is it a board with the setting "desk" on, '
