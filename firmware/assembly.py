@@ -116,7 +116,7 @@ def _read_cards(parts, keys, spi):
     )
     kinds = [kind for kind in config.masks(settings)[0] if of_kind(keys.card_keys, kind)]
     cards = parts.cards = Iso14443a(chip, board.READER_POLL_MS, bool(kinds))
-    parts.health = Health(chip)
+    parts.health = Health(cards)
     provers = parts.provers = {}
     for kind in kinds:
         known = of_kind(keys.card_keys, kind)

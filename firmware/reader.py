@@ -17,6 +17,7 @@ from storage import record
 _CHECK_MS = const(1000)
 _RETRY_MS = const(1000)
 _TRIES = const(3)  # proofs that broke off, of one card: then it is refused
+_FAULTS = const(3)  # looks that fail in a row, though the chip seems well: then it is deaf
 _COMPANY_MS = const(2000)
 _SAK_CLASSIC = const(0x08)  # AN10833: a rewritable card behaves as a MIFARE Classic
 _COPY_STEPS = const(48)  # pages of the journal looked at in one go: some 6 ms
@@ -34,7 +35,7 @@ class Reader:
         """Take cards (drivers.iso14443a), health, provers (kind to prover), copies or None, passage, settings."""
         self._cards = parts.cards
         self._health = parts.health
-        self.recoveries = parts.health.recoveries  # by stage, since start
+        self.recoveries = parts.health.recoveries  # by stage, since start; at 0: none helped
         self._provers = parts.provers
         self._copies = parts.copies
         self._passage = parts.passage
@@ -43,7 +44,7 @@ class Reader:
         self._service = service
         self._tries = 0
         self._checked_ms = self._granted_ms = ticks_ms()
-        self._deaf = False
+        self._faults = 0  # since the last look that worked
 
     async def run(self):
         """For ever."""
@@ -57,9 +58,12 @@ class Reader:
                 if not started:
                     started = True
                     await cards.start()
-                if self._deaf or ticks_diff(ticks_ms(), self._checked_ms) >= _CHECK_MS:
+                if self._faults or ticks_diff(ticks_ms(), self._checked_ms) >= _CHECK_MS:
                     await self._check()
                 found = await cards.find(uid)
+                if self._faults:
+                    self._faults = 0
+                    self._service.alarm_off(record.ALARM_READER)
                 if found > 0:
                     kind = passage.recognise(found, cards.sak)
                     if kind in self._provers:
@@ -75,24 +79,24 @@ class Reader:
                 elif not cards.present:
                     self._tries = 0
             except OSError as error:
-                if self._deaf:
-                    await self._stay_deaf(error)
-                self._deaf = True  # the next turn tries the stages of recovery
+                self._faults += 1  # the next turn looks what is wrong, and after a second one does not ask
+                if self._faults > _FAULTS:
+                    if self._service.alarm_on(record.ALARM_READER):
+                        self._log.error("reader", "deaf", error=error)
+                    await sleep_ms(_RETRY_MS)
             await sleep_ms(cards.poll_ms)
 
     async def _check(self):
-        stage = await self._health.check()
+        health = self._health
+        try:
+            stage = await (health.recover() if self._faults > 1 else health.check())
+        except OSError:
+            self._faults = _FAULTS  # no stage helps
+            raise
         self._checked_ms = ticks_ms()
-        self._deaf = False
         if stage:
-            self._service.note(record.READER, stage, None, self._health.recoveries[stage - 1])
+            self._service.note(record.READER, stage, None, health.recoveries[stage])
             self._log.warning("reader", "brought back", stage=stage)
-        self._service.alarm_off(record.ALARM_READER)
-
-    async def _stay_deaf(self, error):
-        if self._service.alarm_on(record.ALARM_READER):
-            self._log.error("reader", "deaf", error=error)
-        await sleep_ms(_RETRY_MS)
 
     async def _prove(self, kind):
         cards = self._cards

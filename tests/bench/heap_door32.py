@@ -30,6 +30,9 @@ class SPI:
     def __init__(self, number, baudrate=0, sck=None, mosi=None, miso=None):
         pass
 
+    def init(self, baudrate):
+        pass
+
     def write(self, data):
         pass
 

@@ -97,15 +97,16 @@ from firmware import assembly
 
 service = assembly.build()
 passage = service._passage
-reader = service._reader
+reader = service.reader._cards
 UID = "04a1b2c3d4e5f6"
 
 
 def grant():
     """Put the card on the list, as a delta from upstream would."""
-    message = passage._messages[7]
-    message[1:] = bytes.fromhex(UID)
-    passage._hmac.update(message)
+    credential = passage.credential
+    credential.uid[:7] = bytes.fromhex(UID)
+    credential.show(1, 7)
+    passage._hmac.update(credential.input())
     service._allowlist.put(passage._hmac.digest()[:7], 0, 0xFFFFFF, 0)
 
 
@@ -117,15 +118,16 @@ async def tap():
     while not found:
         before = memory()
         spent = 0
-        found = await reader.find(passage.uid)
-    reason = passage.present(found)
+        found = await reader.find(passage.credential.uid)
+    passage.recognise(found, reader.sak)
+    reason = passage.present()
     allocated = memory() - before - spent
     if reason or not service._lock.released:
         raise RuntimeError("the card was not let in: %d" % reason)
     service._lock.secure()
     world.take_card()
     for _ in range(10):
-        await reader.find(passage.uid)
+        await reader.find(passage.credential.uid)
         await asyncio.sleep_ms(10)
     return allocated
 

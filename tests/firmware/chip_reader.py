@@ -43,9 +43,9 @@ class Cards:
 
 class Health:
     def __init__(self):
-        self.recoveries = bytearray(4)
+        self.recoveries = bytearray(5)
         self.stages = []
-        self.checks = 0
+        self.checks = self.recovered = 0
 
     async def check(self):
         self.checks += 1
@@ -53,8 +53,12 @@ class Health:
         if stage < 0:
             raise OSError("deaf")
         if stage:
-            self.recoveries[stage - 1] += 1
+            self.recoveries[stage] += 1
         return stage
+
+    async def recover(self):
+        self.recovered += 1
+        return await self.check() or 1
 
 
 class Passage:
@@ -236,7 +240,7 @@ class Task(TestCase):
         self.run_for(2500)
         self.assertEqual(self.health.checks, 2)
         self.assertEqual(self.trace, ["start", (record.READER, 2, 1)])
-        self.assertEqual(list(self.reader.recoveries), [0, 1, 0, 0])
+        self.assertEqual(list(self.reader.recoveries), [0, 0, 1, 0, 0])
 
     def test_a_fault_while_looking_is_recovered_without_an_alarm(self):
         self.cards.looks = [OSError("dead"), 7]
@@ -257,6 +261,16 @@ class Task(TestCase):
         self.run_for(1500)
         self.assertEqual(self.service.alarms, set())
         self.assertEqual(self.trace[-1], (record.READER, 3, 1))
+
+    def test_a_chip_that_seems_well_and_never_works_is_deaf(self):
+        self.cards.looks = [OSError("no timer")] * 9
+        self.run_for(200)
+        self.assertEqual(self.service.alarms, {record.ALARM_READER})
+        self.assertTrue(self.health.recovered >= 2)
+        self.setUp()
+        self.cards.looks = [OSError("no timer")] * 4
+        self.run_for(1300)
+        self.assertEqual(self.service.alarms, set())
 
     def test_a_fault_during_a_proof_leaves_the_card_to_the_next_look(self):
         self.prover(NTAG424, OSError("dead"), PROVEN)
