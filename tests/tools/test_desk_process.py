@@ -2,11 +2,14 @@
 
 import json
 import re
+import socket
+import threading
 import time
 
 import pytest
 from desk_process import board  # noqa: F401 a fixture
 from serial import Serial
+from serial.rfc2217 import PortManager
 from typer.testing import CliRunner
 
 from menwei.cardkeys import CardKeyFile
@@ -164,3 +167,61 @@ def test_a_door_takes_what_the_office_wrote(office, board, tmp_path, kind, uid, 
     counters = (2, 3, 4) if kind == "classic" else (0, 0, 0)
     lines = [line for line in wire.passed.decode().splitlines() if line.startswith("door:")]
     assert lines == [f"door: proof 1 version 2 counter {counter}" for counter in counters], bytes(wire.passed[-600:])
+
+
+class Pty(Serial):
+    """A pseudo terminal has no modem lines."""
+
+    cts = dsr = ri = cd = False
+
+    def _update_rts_state(self):
+        pass
+
+    _update_dtr_state = _update_rts_state
+
+
+class PortServer:
+    """A serial port shared over RFC 2217, as pyserial's own example does."""
+
+    def __init__(self, device):
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"rfc2217://127.0.0.1:{self.server.getsockname()[1]}"
+        self.device = device
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            client, _ = self.server.accept()
+            with Pty(self.device, timeout=0.05) as port, client:
+                writing = threading.Lock()
+
+                class Connection:
+                    @staticmethod
+                    def write(data, client=client, writing=writing):
+                        with writing:
+                            client.sendall(data)
+
+                manager = PortManager(port, Connection)
+                gone = threading.Event()
+
+                def pump(port=port, manager=manager, gone=gone):
+                    while not gone.is_set():
+                        if data := port.read(port.in_waiting or 1):
+                            Connection.write(b"".join(manager.escape(data)))
+
+                pumping = threading.Thread(target=pump)
+                pumping.start()
+                try:
+                    while data := client.recv(1024):
+                        port.write(b"".join(manager.filter(data)))
+                except OSError:
+                    pass
+                gone.set()
+                pumping.join()
+
+
+def test_a_desk_at_another_computer(office, board):  # noqa: F811
+    url = PortServer(board(f"ntag424:{UID7}").url).url
+    office.keyfile("new", "--community", "garden", "--kind", "ntag424")
+    office.card("write", url, "ntag424")
+    assert "version 1" in office.card("check", url, "ntag424")
