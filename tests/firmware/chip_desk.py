@@ -254,6 +254,9 @@ class Serving(TestCase):
         self.assertEqual(len(self.serve(b"hello\nhel")), 1)
 
     def test_long_lines_and_garbage_are_forgotten(self):
+        whole = b"hello" + b" " * 295
+        self.assertTrue(self.serve(whole + b"\n")[0].startswith("ok menwei"))
+        self.assertEqual(self.serve(whole + b" \n"), ["error usage: the line is too long"])
         answers = self.serve(b"a" * 5000 + b"\n" + b"a" * 300 + b"\n\xff\x00\x03\nhello\n")
         self.assertEqual(answers[0], "error usage: the line is too long")
         self.assertEqual(len(answers), 4)

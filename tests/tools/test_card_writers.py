@@ -110,6 +110,25 @@ def test_versions_are_called_1_2_3_and_1_again(office, name):
         is_blank(forgotten_blank, keys)
 
 
+@pytest.mark.parametrize("action", ["write", "rekey"])
+def test_a_card_that_is_as_it_should_be_is_not_written(office, action):
+    for name in ALL:
+        keys, card = office.kind("garden", kind_of(name)), BLANK[name]()
+        act(card, keys, "write")
+        card.off()
+        script, desk = writer(card, keys)
+        getattr(script, action)()
+        assert not [call for call in desk.log if call[0] == "write" or (call[0] == "apdu" and call[1][0][1] == 0xC4)]
+
+
+def test_foreign_access_bits_are_noticed(office):
+    keys, card = office.kind("garden", "classic"), Classic(UID4)
+    act(card, keys, "write")
+    card.blocks[15][6:9] = bytes.fromhex("3b478c")  # the third block cannot be written with key A any more
+    with pytest.raises(CardError, match="access bits"):
+        act(card, keys, "check")
+
+
 def test_a_card_that_tells_its_versions_fails_no_authentication(office):
     for name in ("ntag424", "desfire"):
         keys, card = office.kind("garden", name), BLANK[name]()
