@@ -7,6 +7,7 @@ for quiet first (sockets.py), because an answer that is one real millisecond awa
 """
 
 import select as _host
+import sys
 
 from micropython import const
 
@@ -22,6 +23,7 @@ _STREAM_POLL = const(3)  # request of a stream's ioctl
 _own = _host.poll()
 _handlers = {}  # id of a host socket: (socket, handler)
 _latest = None  # the Poll of the event loop
+_serial = sys.stdin.buffer  # the chip's serial port, which no network has to be up for
 
 
 def watch(host, handler):
@@ -63,6 +65,7 @@ class Poll:
         global _latest
         self._streams = []  # [stream, mask] of objects that know themselves whether they are ready
         self._hosted = {}  # id of what the host polls: the chip's stream
+        self._serial = False
         self.all = _host.poll()
         for host, _ in _handlers.values():
             self.all.register(host, _host.POLLIN)
@@ -71,7 +74,11 @@ class Poll:
     def register(self, stream, mask=5):
         """Look at a stream from now on; a second time: with another mask."""
         host = sockets.host_of(stream)
-        if host is None:
+        if host is _serial:
+            self._serial = True
+            _own.register(host, mask)
+            self.all.register(host, mask)
+        elif host is None:
             for entry in self._streams:
                 if entry[0] is stream:
                     entry[1] = mask
@@ -86,7 +93,11 @@ class Poll:
     def unregister(self, stream):
         """Forget a stream."""
         host = sockets.host_of(stream)
-        if host is None:
+        if host is _serial:
+            self._serial = False
+            _own.unregister(host)
+            self.all.unregister(host)
+        elif host is None:
             for index in range(len(self._streams)):
                 if self._streams[index][0] is stream:
                     self._streams.pop(index)
@@ -104,13 +115,17 @@ class Poll:
         if self._hosted and sockets.linked:
             polled = self.all
         elif wait_ms:
-            if wait_ms < 0 and not _handlers:
+            if wait_ms < 0 and not _handlers and not self._serial:
                 raise RuntimeError("nothing can wake the loop: no deadline, no event in the world, no socket")
+            polled = _own
+        elif self._serial:
             polled = _own
         else:
             return found
         for ready in polled.poll(wait_ms):
-            if not _serve(ready[0]):
+            if ready[0] is _serial:
+                found += ((_serial, ready[1]),)
+            elif not _serve(ready[0]):
                 stream = self._hosted.get(id(ready[0]))
                 if stream is not None:
                     found += ((stream, ready[1]),)

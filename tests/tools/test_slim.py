@@ -53,6 +53,12 @@ def test_an_import_that_is_no_longer_needed_goes():
     assert text == "pass\nfrom storage.record import kind\n\n\n\n\nX = 2, 3\n"
 
 
+def test_a_module_that_is_handed_on_stays_imported():
+    user = "def rare():\n    from storage import record\n\n    return record\n"
+    text = Slim({"storage.record": RECORD, "firmware.user": user}).text("firmware.user")
+    assert "    from storage import record\n" in text
+
+
 def test_own_constants_are_folded_and_forgotten():
     slim = Slim({"storage.record": RECORD}, {"TABLE", "kind"})
     text = slim.text("storage.record")

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from menwei import cardcli
 from menwei.broker import EmbeddedBroker, split_url
 from menwei.scenario import STEPS, ScenarioError, parse
 from menwei.simdoor import SimError
@@ -26,6 +27,7 @@ BY_HAND = "by_hand"
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="menwei: a door, and the people around it.")
 image = typer.Typer(no_args_is_help=True, help="Flash images of doors, read with esptool or kept by the simulator.")
 app.add_typer(image, name="image")
+app.add_typer(cardcli.app, name="card")
 console = Console()
 
 

@@ -79,14 +79,13 @@ class Slim:
         direct, aliases, imports = self._imported(tree)
         names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
         taken = {node.id for node in names}
-        edits, used = [], set()
+        edits, inlined = [], set()
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
                 value = self._known[aliases[node.value.id]].get(node.attr)
                 if value is not None:
                     edits.append((node, str(value)))
-                    continue
-                used.add(id(node.value))
+                    inlined.add(id(node.value))
         for node in names:
             if node.id in direct:
                 if not isinstance(node.ctx, ast.Load):
@@ -101,7 +100,7 @@ class Slim:
         edits += [edit for node in tree.body for edit in self._arguments(node, {}, barred)]
         done = {id(node) for node, _ in edits}
         edits += [edit for node in ast.walk(tree) if id(node) not in done and (edit := self._rename(node))]
-        needed = {node.id for node in names if id(node) in used} | (taken - set(aliases) - set(direct))
+        needed = {node.id for node in names if id(node) not in inlined}
         edits += [(node, self._import(node, direct, aliases, needed)) for node in imports]
         return self._apply(self._sources[module], edits)
 
