@@ -80,7 +80,7 @@ class ReaderFault(OSError):
 
 def crc_a(frame, start, end, crc=0x6363):
     """CRC_A of frame[start:end], ISO/IEC 14443-3 annex B; the low byte is sent first. `crc`: of what went before."""
-    # Five bytes take 1.7 us on a computer, with a table of 512 bytes 1.3, in native code 0.4. A read of 4 bytes needs six
+    # Five bytes take 1.7 us on a computer, with a table of 512 bytes 1.3, in native code 0.4. A 4-byte UID needs six
     # in all, because what SELECT begins with is known: not worth the memory, nor one .mpy for each kind of chip.
     while start < end:
         byte = (frame[start] ^ crc) & 0xFF
