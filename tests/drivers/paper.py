@@ -13,7 +13,8 @@ class Paper:
     """A transport that compares what is sent with a script and gives the script's answers.
 
     A line is "what is sent > what comes back", in hex; the first may be followed by ":7" bits, and "+3" when the answer
-    begins at bit 3; the second may be the name of an outcome, "collision:12:9c5f" with 12 bits before the two differ. "push 5000…" is sent without an answer, "off" and "on" are the field.
+    begins at bit 3; the second may be the name of an outcome, "collision:12:9c5f" with 12 bits before
+    the two differ. "push 5000…" is sent without an answer, "off" and "on" are the field.
     """
 
     def __init__(self):
@@ -164,7 +165,7 @@ class WithPaper(TestCase):
 
     def stays(self, uid="9c599b32"):
         """Two looks at a card that lies there alone."""
-        self.assertEqual(self.find(*(known(uid) + [HALT])), 0)
+        self.assertEqual(self.find(*known(uid), HALT), 0)
         self.assertEqual(self.find(NOBODY_ELSE), 0)
 
     def goes(self):
