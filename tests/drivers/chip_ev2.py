@@ -108,6 +108,7 @@ class Vector(Prover):
             self.prover._put(unhexlify("9071000002000000")) and bytes(16)
         )
         self.prover.keys = [(1, 0, None)]
+
         class Known:
             @staticmethod
             def urandom(count):

@@ -12,8 +12,9 @@ OUTCOMES = {"silence": TIMEOUT, "collision": COLLISION, "garbled": GARBLED}
 class Paper:
     """A transport that compares what is sent with a script and gives the script's answers.
 
-    A line is "what is sent > what comes back", in hex; the first may be followed by ":7" bits, and "+3" when the answer
-    begins at bit 3; the second may be the name of an outcome, "collision:12:9c5f" with 12 bits before
+    A line is "what is sent > what comes back", in hex. The first may be followed by ":7" bits, and "+3" when the answer
+    begins at bit 3; the second may be the name of an outcome, "collision:12:9c5f" with 12 bits before the two differ.
+    "push 5000…" is sent without an answer, "off" and "on" are the field.
     the two differ. "push 5000…" is sent without an answer, "off" and "on" are the field.
     """
 
