@@ -9,7 +9,6 @@ Registers and sections are those of the MFRC522 data sheet, revision 3.9. What o
 in tests/drivers/chip_mfrc522.py: no register is read to be modified, and one frame reads all status registers.
 """
 
-from asyncio import sleep_ms
 from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
@@ -17,21 +16,17 @@ from micropython import const
 from drivers.iso14443a import BUSY, COLLISION, GARBLED, NIBBLE, TIMEOUT, ReaderFault
 
 # Address bytes on SPI: register << 1, bit 7 set to read, 8.1.2.3
-_COMMAND = const(0x01 << 1)
 _STATUS2 = const(0x08 << 1)
 _FIFO_DATA = const(0x09 << 1)
 _WATER_LEVEL = const(0x0B << 1)
 _BIT_FRAMING = const(0x0D << 1)
 _COLL = const(0x0E << 1)
 _TX_CONTROL = const(0x14 << 1)
-_RF_CFG = const(0x26 << 1)
 _RELOAD_HIGH = const(0x2C << 1)
 _RELOAD_LOW = const(0x2D << 1)
-_VERSION = const(0x37 << 1)
 _READ = const(0x80)
 
 _START_SEND = const(0x80)
-_POWER_DOWN = const(0x10)  # in CommandReg, while the oscillator starts, 8.6.2
 _CRYPTO1_ON = const(0x08)  # in Status2Reg
 # In CollReg
 _NOT_VALID = const(0x20)
@@ -49,14 +44,7 @@ _OTHER_ERRORS = const(0x93)  # WrErr, BufferOvfl, ParityErr, ProtocolErr
 _FIFO_SIZE = const(64)
 _SHORT = const(12)  # frames up to here have their slice of the buffer ready
 _TICK_US = const(25)  # of the chip's timer: 13.56 MHz / (2 * 169 + 1)
-_RESET_MS = const(3)
-_OFF_MS = const(100)  # without supply: what the board's capacitors hold must be gone
-_SUPPLY_MS = const(10)
-_WAKE_MS = const(60)  # oscillator start-up; ready boards take 1 to 10 ms, slow crystals up to 50
-_FIELD_ON_MS = const(7)
 _SLACK_MS = const(20)  # 64 bytes each way take 12 ms of air
-_SLOW = const(1_000_000)  # SPI clock that any wiring carries
-_TRIALS = const(8)  # of a faster one
 # A class of timeout of its own, which tells poll() that MFAuthent runs; no other frame has this number
 _AUTHENTICATION_US = const(25001)
 
@@ -66,7 +54,6 @@ _TRANSCEIVE = const(b"\x02\x0c")
 _TRANSMIT = const(b"\x02\x04")
 _AUTHENTICATE = const(b"\x02\x0e")
 _PLAIN = const(b"\x10\x00")  # Status2Reg: MFCrypto1On off
-_SOFT_RESET = const(b"\x02\x0f")
 _CLEAR_IRQ = const(b"\x08\x7f")  # ComIrqReg: clear all
 _FIFO_READ = const(b"\x92")
 _FLUSH = const(b"\x14\x80")  # FIFOLevelReg: FlushBuffer
@@ -74,18 +61,6 @@ _FLUSH = const(b"\x14\x80")  # FIFOLevelReg: FlushBuffer
 _STATUS = const(b"\x88\x8c\x94\x98\x00")
 # Version, Status2, TxControl, RFCfg, TMode, TPrescaler, TxASK, Command, WaterLevel
 _HEALTH = const(b"\xee\x90\xa8\xcc\xd4\xd6\xaa\x82\x96\x00")
-_PATTERN = const(b"\x12\x5a\x00\xff\xa5\x3c")  # to the FIFO: no bus that is stuck can send it back
-
-# Register and value, what differs from the reset values
-_SETTINGS = const(
-    b"\x02\x00"  # CommandReg: the receiver is not switched off
-    b"\x24\x00"  # TxModeReg, RxModeReg: 106 kbit/s, CRC by software
-    b"\x26\x00"
-    b"\x2a\x40"  # TxASKReg: Force100ASK
-    b"\x22\x3d"  # ModeReg: CRC preset 6363h
-    b"\x54\x80"  # TModeReg: TAuto, the timer runs from the end of sending to the fifth bit received
-    b"\x56\xa9"  # TPrescalerReg 169: 25 us
-)
 
 _GAINS_DB = const((18, 23, 18, 23, 33, 38, 43, 48))  # RFCfgReg.RxGain
 
@@ -129,71 +104,15 @@ class Mfrc522:
         self.version = 0
         self.rx_last_bits = 0  # valid bits in the last byte received, 0: all
 
-    async def start(self, stage=3):
-        """Reset the chip, prove that it can be written and read, set it up and switch the field on.
+    def start(self, stage=3):
+        """A coroutine: reset the chip, prove that it works, set it up and switch the field on. Raises ReaderFault.
 
-        By `stage`: 1 resets it by command, 2 by its pin too, 3 begins with a slow SPI clock, 4 with the supply.
-        Raises ReaderFault.
+        By `stage`: 1 resets it by command, 2 by its pin too, 3 begins with a slow SPI clock, 4 with the supply. The
+        code for it is loaded when it is needed, drivers/mfrc522_start.py.
         """
-        self._cs(1)
-        if stage > 3 and self.power is not None:
-            if self._rst is not None:
-                self._rst(0)
-            self._cs(0)  # a high line would feed the chip
-            self.power(0)
-            await sleep_ms(_OFF_MS)
-            self.power(1)
-            self._cs(1)
-            await sleep_ms(_SUPPLY_MS)
-        if stage > 2:
-            self._speed(min(self._wanted, _SLOW))
-        if stage > 1 and self._rst is not None:
-            self._rst(0)  # explicitly: a floating pin is power-down
-            await sleep_ms(_RESET_MS)
-            self._rst(1)
-            await self._awake()
-        self._put(_SOFT_RESET)
-        await self._awake()
-        self._framing = -1
-        self._timeout_us = 0
-        self.version = self._read(_VERSION)
-        if self.version == 0x00 or self.version == 0xFF or not self._proven():
-            raise ReaderFault(_DEAD)
-        for index in range(0, len(_SETTINGS), 2):
-            self._register(_SETTINGS[index], _SETTINGS[index + 1])
-        self._register(_RF_CFG, self._gain)
-        self.field(True)
-        await sleep_ms(_FIELD_ON_MS)
-        if self.baudrate < self._wanted:
-            self._speed(self._wanted)
-            for _ in range(_TRIALS):
-                if not self._proven():
-                    self._speed(_SLOW)
-                    break
+        from drivers import mfrc522_start
 
-    def _speed(self, baudrate):
-        self.baudrate = baudrate
-        self._clock(baudrate=baudrate)
-
-    async def _awake(self):
-        deadline = ticks_add(ticks_ms(), _WAKE_MS)
-        while True:
-            await sleep_ms(2)
-            if not self._read(_COMMAND) & _POWER_DOWN:
-                return
-            if ticks_diff(ticks_ms(), deadline) > 0:
-                raise ReaderFault(_DEAD)
-
-    def _proven(self):
-        """Write the FIFO and read it back. A version number alone proves nothing, and clones have many."""
-        frame = self.frame
-        self._put(_FLUSH)
-        self._put(_PATTERN)
-        count = len(_PATTERN) - 1
-        self._take(count)
-        while count and frame[count] == _PATTERN[count]:
-            count -= 1
-        return not count
+        return mfrc522_start.start(self, stage)
 
     def healthy(self):
         """Whether the chip can be written and read and is set as start() left it, in two SPI frames.

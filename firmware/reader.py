@@ -12,8 +12,9 @@ from time import ticks_diff, ticks_ms
 from micropython import const
 
 from drivers.credential import LOST, PROVEN, UID
-from storage import record
+from storage import ondemand, record
 
+_STARTING = ("drivers.mfrc522_start",)
 _CHECK_MS = const(1000)
 _RETRY_MS = const(1000)
 _TRIES = const(3)  # proofs that broke off, of one card: then it is refused
@@ -58,6 +59,7 @@ class Reader:
                 if not started:
                     started = True
                     await cards.start()
+                    ondemand.drop(_STARTING)
                 if self._faults or ticks_diff(ticks_ms(), self._checked_ms) >= _CHECK_MS:
                     await self._check()
                 found = await cards.find(uid)
@@ -79,6 +81,7 @@ class Reader:
                 elif not cards.present:
                     self._tries = 0
             except OSError as error:
+                ondemand.drop(_STARTING)
                 self._faults += 1  # the next turn looks what is wrong, and after a second one does not ask
                 if self._faults > _FAULTS:
                     if self._service.alarm_on(record.ALARM_READER):
@@ -97,6 +100,7 @@ class Reader:
         if stage:
             self._service.note(record.READER, stage, None, health.recoveries[stage])
             self._log.warning("reader", "brought back", stage=stage)
+            ondemand.drop(_STARTING)
 
     async def _prove(self, kind):
         cards = self._cards

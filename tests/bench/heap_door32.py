@@ -167,13 +167,15 @@ with open("/provision.json", "w") as file:
             "journal_epoch": "01020304",
             "wifi_secret": "secret",
             # All kinds of credential that need their code in memory, and two versions of each key
-            "card_keys": [[kind, version, 1, "33" * 16] for kind in ("classic", "ntag424") for version in (2, 1)],
+            "card_keys": [
+                [kind, version, 1, "33" * 16] for kind in ("classic", "ntag424", "desfire") for version in (2, 1)
+            ],
             "settings": {
                 "site": "bench",
                 "door": "one",
                 "host": "127.0.0.1",
                 "wifi_ssid": "bench",
-                "kinds": ["uid", "classic", "ntag424"],
+                "kinds": ["uid", "classic", "ntag424", "desfire"],
             },
         },
         file,

@@ -16,7 +16,10 @@ _MODULES = (
     *("random", "socket", "ssl", "struct", "sys", "time"),
 )
 # In boards/sim: cards, the reader chip behind SPI, the door's mechanics, flash chip below the partitions, the outside.
-_BEHIND = ("cards", "mfrc522", "mechanics", "norflash", "world", "control")
+_BEHIND = (
+    *("card", "classic", "crypto1", "desfire", "ev2", "isocard", "mfrc522", "ntag424"),
+    *("mechanics", "norflash", "world", "control"),
+)
 _TYPES = (object, int, str, bytes, bytearray, memoryview, list, tuple, dict, set, range, type(_ for _ in ()), OSError)
 _OWN = (
     *("const", "schedule", "opt_level", "mem_alloc", "mem_free", "print_exception", "urandom", "unhexlify", "hexlify"),
