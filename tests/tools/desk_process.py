@@ -3,15 +3,15 @@
 import os
 import pty
 import subprocess
-import sys
 import threading
 import tty
 from pathlib import Path
 
 import pytest
+from interpreter import MICROPYTHON, micropython_environment
 
 from menwei.build import ROOT
-from menwei.unixport import HEAP, environment
+from menwei.unixport import HEAP
 
 WORLD = Path(__file__).with_name("desk_world.py")
 
@@ -22,10 +22,9 @@ class Board:
     def __init__(self, *cards):
         self.master, slave = pty.openpty()
         tty.setraw(slave)
-        micropython = Path(sys.executable).with_name("micropython")
         self.process = subprocess.Popen(
-            [micropython, "-X", f"heapsize={HEAP}", WORLD, *cards],
-            env=environment(),
+            [MICROPYTHON, "-X", f"heapsize={HEAP}", WORLD, *cards],
+            env=micropython_environment(),
             cwd=ROOT,
             stdin=slave,
             stdout=slave,
