@@ -17,7 +17,7 @@ from boards.sim import clock, pins, spibus
 from boards.sim.ev2 import cmac
 from boards.sim.mfrc522_chip import Mfrc522Chip
 from boards.sim.ntag424 import Ntag424
-from drivers import iso14443a, isodep, mfrc522
+from drivers import iso14443a, isodep, mfrc522, mfrc522_start
 from drivers.credential import Credential
 from drivers.ev2 import Ev2
 from machine import SPI, Pin
@@ -46,7 +46,7 @@ class Door:
         self.credential = Credential()
         self.prover = Ev2(reader, [(1, 3, _MASTER)], _NTAG424)
         self.longer_ms = sleep_ms
-        for module in (iso14443a, mfrc522):
+        for module in (iso14443a, mfrc522, mfrc522_start):
             module.ticks_ms = clock.ticks_ms
             module.ticks_add = clock.ticks_add
             module.ticks_diff = clock.ticks_diff

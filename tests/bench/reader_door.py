@@ -12,7 +12,7 @@ import json
 import random
 import sys
 
-from drivers import iso14443a, mfrc522
+from drivers import iso14443a, mfrc522, mfrc522_start
 from drivers.iso14443a import Iso14443a
 from drivers.mfrc522 import Mfrc522
 
@@ -139,7 +139,7 @@ def timed(seed, trials):
         blocked[1] = clock.now_us()
         return iter((None,))
 
-    for module in (iso14443a, mfrc522):
+    for module in (iso14443a, mfrc522, mfrc522_start):
         module.ticks_ms = clock.ticks_ms
         module.ticks_add = clock.ticks_add
         module.ticks_diff = clock.ticks_diff

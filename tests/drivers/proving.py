@@ -6,7 +6,7 @@ from machine import SPI, Pin
 
 from boards.sim import clock, pins, spibus
 from boards.sim.mfrc522_chip import Mfrc522Chip
-from drivers import iso14443a, mfrc522
+from drivers import iso14443a, mfrc522, mfrc522_start
 from drivers.credential import Credential
 from drivers.iso14443a import Iso14443a
 from drivers.mfrc522 import Mfrc522
@@ -16,7 +16,7 @@ RST = 17
 CALL_US = 80  # what one SPI call costs on the chip
 
 # The drivers take these names from time at import; on the simulated board they are its own.
-for module in (iso14443a, mfrc522):
+for module in (iso14443a, mfrc522, mfrc522_start):
     module.ticks_ms = clock.ticks_ms
     module.ticks_add = clock.ticks_add
     module.ticks_diff = clock.ticks_diff
@@ -35,7 +35,7 @@ class Bench:
         self.reader = Mfrc522(SPI(2, baudrate=4_000_000), Pin(CS, Pin.OUT, value=1), Pin(RST, Pin.OUT, value=0))
         self.cards = Iso14443a(self.reader, hold=True)
         self.credential = Credential()
-        for known in ((iso14443a, mfrc522), modules):
+        for known in ((iso14443a, mfrc522, mfrc522_start), modules):
             for module in known:
                 module.sleep_ms = self.sleep_ms
 

@@ -6,7 +6,7 @@ Only ReaderFault may come out, and after start() a good card is read again.
 import random
 from unittest import TestCase
 
-from drivers import iso14443a, mfrc522
+from drivers import iso14443a, mfrc522, mfrc522_start
 from drivers.iso14443a import Iso14443a, ReaderFault
 from drivers.mfrc522 import Mfrc522
 from settings import COUNT, SEED
@@ -52,19 +52,23 @@ class Bus:
                 into[index] = (0x00, 0xFF, random.getrandbits(8), into[index] ^ 1 << random.getrandbits(3))[kind]
 
 
+PATCHED = (iso14443a, mfrc522, mfrc522_start)
+
+
 class Fuzz(TestCase):
     def setUp(self):
         self.bus = Bus()
         self.now = 0
-        self.real = iso14443a.sleep_ms, iso14443a.ticks_ms, mfrc522.sleep_ms, mfrc522.ticks_ms
-        for module in (iso14443a, mfrc522):
+        self.real = iso14443a.sleep_ms, iso14443a.ticks_ms
+        for module in PATCHED:
             module.sleep_ms = self.sleep_ms
             module.ticks_ms = self.ticks_ms
         self.cards = Iso14443a(Mfrc522(self.bus, self.bus.pin, self.bus.pin))
         self.uid = bytearray(10)
 
     def tearDown(self):
-        iso14443a.sleep_ms, iso14443a.ticks_ms, mfrc522.sleep_ms, mfrc522.ticks_ms = self.real
+        for module in PATCHED:
+            module.sleep_ms, module.ticks_ms = self.real
 
     def ticks_ms(self):
         return self.now
