@@ -15,14 +15,7 @@ from array import array
 
 from micropython import const
 
-from drivers.iso14443a import ReaderFault
-
-# Stages, as drivers/mfrc522.py has them: soft reset, hard reset, all anew with a slow bus, power cycle
-_WITHOUT_POWER = const(3)
-_WITH_POWER = const(4)
-_MOST = const(0xFFFF)
-
-_DEAF = "reader deaf: no reset brings it back. Check its supply, its wiring and its antenna."
+_STAGES = const(4)  # as drivers/mfrc522.py has them: soft reset, hard reset, all anew with a slow bus, power cycle
 
 
 class Health:
@@ -30,14 +23,14 @@ class Health:
 
     def __init__(self, cards):
         """`cards` has start(stage), and healthy() itself or in its `transport`."""
-        self._cards = cards
-        self._chip = getattr(cards, "transport", cards)
-        self.recoveries = array("H", bytes(2 * (_WITH_POWER + 1)))
+        self.cards = cards
+        self.chip = getattr(cards, "transport", cards)
+        self.recoveries = array("H", bytes(2 * (_STAGES + 1)))
         self._sound = StopIteration(0)
 
     def check(self):
         """To be awaited: 0 when the reader is healthy, else what recover() gives. Healthy, it allocates nothing."""
-        return self if self._chip.healthy() else self.recover()
+        return self if self.chip.healthy() else self.recover()
 
     def __iter__(self):
         return self
@@ -47,23 +40,11 @@ class Health:
         sound.__traceback__ = None
         raise sound
 
-    async def recover(self):
-        """Try one stage after the other, also after a ReaderFault of find(). Gives the one that helped.
+    def recover(self):
+        """To be awaited, also after a ReaderFault of find(): one stage after the other. Gives the one that helped.
 
-        Raises ReaderFault when none does; may be called again, and begins anew.
+        Raises ReaderFault when none does; may be called again, and begins anew. Its code is loaded when it is needed.
         """
-        chip = self._chip
-        for stage in range(1, (_WITHOUT_POWER if chip.power is None else _WITH_POWER) + 1):
-            try:
-                await self._cards.start(stage)
-                if chip.healthy():
-                    self._count(stage)
-                    return stage
-            except ReaderFault:
-                pass
-        self._count(0)
-        raise ReaderFault(_DEAF)
+        from drivers import recovery
 
-    def _count(self, stage):
-        if self.recoveries[stage] < _MOST:
-            self.recoveries[stage] += 1
+        return recovery.recover(self)

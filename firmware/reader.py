@@ -14,7 +14,7 @@ from micropython import const
 from drivers.credential import LOST, PROVEN, UID
 from storage import ondemand, record
 
-_STARTING = ("drivers.mfrc522_start",)
+_STARTING = ("drivers.mfrc522_start", "drivers.recovery")
 _CHECK_MS = const(1000)
 _RETRY_MS = const(1000)
 _TRIES = const(3)  # proofs that broke off, of one card: then it is refused

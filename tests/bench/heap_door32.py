@@ -1,5 +1,5 @@
 # The heap of a whole door on the 32-bit MicroPython, run in phases by heap32.mjs. The board's C modules, which are no
-# part of a door's heap, are replaced by the least that lets it start: no reader answers, no network is there. The
+# part of a door's heap, are replaced by the least that lets it start: a reader to which no card comes, no network. The
 # models of boards/sim would distort the figure, because their names fill the interpreter's table of names.
 import asyncio
 import gc
@@ -30,14 +30,32 @@ class SPI:
     def __init__(self, number, baudrate=0, sck=None, mosi=None, miso=None):
         pass
 
+    registers = bytearray(64)
+    registers[0x37] = 0x92  # VersionReg
+    fifo = b""
+
     def init(self, baudrate):
         pass
 
     def write(self, data):
-        pass
+        register = data[0] >> 1
+        if register == 0x09:
+            SPI.fifo = bytes(data[1:])
+        elif register != 0x01 or data[1] != 0x0F:  # a reset would clear what the driver sets next
+            SPI.registers[register] = data[1]
 
     def write_readinto(self, data, result):
-        pass
+        fifo = SPI.fifo
+        taken = 0
+        for index in range(1, len(data)):
+            register = data[index - 1] >> 1 & 0x3F
+            value = SPI.registers[register]
+            if register == 0x09:
+                value = fifo[taken]
+                taken += 1
+            elif register == 0x04:
+                value = 0x45  # ComIrqReg: sent, and the timer ran out
+            result[index] = value
 
 
 class WDT:
