@@ -102,11 +102,16 @@ def _mounted(journal):
     return journal
 
 
-def _read_cards(parts, keys, spi):
-    """The reader, and what lets cards prove themselves: only the kinds that this door takes are loaded."""
-    settings = parts.settings
+def _chip(settings):
+    spi = machine.SPI(
+        board.SPI_ID,
+        baudrate=board.SPI_BAUD,
+        sck=machine.Pin(board.PIN_SCK),
+        mosi=machine.Pin(board.PIN_MOSI),
+        miso=machine.Pin(board.PIN_MISO),
+    )
     power = board.PIN_READER_POWER
-    chip = Mfrc522(
+    return Mfrc522(
         spi,
         machine.Pin(board.PIN_READER_CS, machine.Pin.OUT, value=1),
         machine.Pin(board.PIN_READER_RST, machine.Pin.OUT, value=0),
@@ -114,6 +119,11 @@ def _read_cards(parts, keys, spi):
         settings["reader_spi_khz"] * 1000,
         None if power is None else machine.Pin(power, machine.Pin.OUT, value=1),
     )
+
+
+def _read_cards(parts, keys, chip):
+    """The reader, and what lets cards prove themselves: only the kinds that this door takes are loaded."""
+    settings = parts.settings
     kinds = [kind for kind in config.masks(settings)[0] if of_kind(keys.card_keys, kind)]
     cards = parts.cards = Iso14443a(chip, board.READER_POLL_MS, bool(kinds))
     parts.health = Health(cards)
@@ -136,7 +146,7 @@ def _read_cards(parts, keys, spi):
 
 
 def build():
-    """Return a Service for this board."""
+    """Return a Service for this board, or what stands for it at a desk: both have `run`."""
     # Locked before anything else; docs/architecture.md, "The way out is hardware".
     lock = Lock(machine.Pin(board.PIN_RELAY, machine.Pin.OUT, value=0))
     parts = Parts()
@@ -156,6 +166,11 @@ def build():
             pass  # one copy is enough to start; the next start tries again
     # From here on a start that does not get through is tried again. Provisioning erases for longer than this.
     parts.watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+    chip = _chip(settings)
+    if settings["desk"]:
+        from firmware.desk import Station
+
+        return Station(chip, board.BOARD, parts.watchdog)
     journal = parts.journal = _mounted(journal)
     allowlist.mount()
     uptime = parts.uptime = Uptime()
@@ -167,14 +182,7 @@ def build():
     parts.passage = Passage(key, allowlist, journal, clock, uptime, door, lock, settings)
     outputs = [machine.Pin(number, machine.Pin.OUT, value=0) for number in board.PINS_SIGNALS]
     parts.player = Player(*outputs)
-    spi = machine.SPI(
-        board.SPI_ID,
-        baudrate=board.SPI_BAUD,
-        sck=machine.Pin(board.PIN_SCK),
-        mosi=machine.Pin(board.PIN_MOSI),
-        miso=machine.Pin(board.PIN_MISO),
-    )
-    _read_cards(parts, keys, spi)
+    _read_cards(parts, keys, chip)
     parts.contacts = _contacts()
     parts.alarms = [record.ALARM_KEYS_LOST] if keys.lost else []
     if store.damaged and store.source == "defaults":

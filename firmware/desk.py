@@ -1,7 +1,7 @@
 """Desk mode: the reader of a door board as the reader of the card office, worked by lines over the serial port.
 
-    from firmware import desk                      # loaded in desk mode only
     await desk.run(transport, "esp32")             # until `end`, or the port is closed
+    asyncio.run(Station(transport, "esp32", watchdog).run())    # what a board does whose setting `desk` is on
 
 Nothing here knows a lock or a key of the door: a board in desk mode serves no door. One request a line, one answer a
 line that begins with `ok` or `error`; docs/cards.md has the table. What is not understood is answered and forgotten.
@@ -26,6 +26,7 @@ _REPLY_US = const(25_000)  # MIFARE Classic: read and write
 _WAIT_MS = const(3000)  # `card` without a time
 _WAIT_MAX_MS = const(60_000)
 _POLL_MS = const(10)
+_FEED_MS = const(1000)
 _LAST_BLOCK = const(127)  # sectors of four blocks; a card of 4 KB has larger ones behind them
 _ACK = const(0x0A)
 
@@ -303,3 +304,23 @@ async def run(transport, board=""):
         await serve(transport, Lines(sys.stdin.buffer).readline, sys.stdout.write, board)
     finally:
         kbd_intr(3)
+
+
+class Station:
+    """A board that stands in the card office: it serves its serial port, as firmware.service.Service serves a door."""
+
+    def __init__(self, transport, board, watchdog):
+        self._transport = transport
+        self._board = board
+        self._watchdog = watchdog
+
+    async def run(self):
+        """Until `end`, or the port is closed; then the board starts again."""
+        feeding = asyncio.create_task(self._feed())
+        await run(self._transport, self._board)
+        feeding.cancel()
+
+    async def _feed(self):
+        while True:
+            self._watchdog.feed()
+            await sleep_ms(_FEED_MS)

@@ -1,6 +1,6 @@
-"""Run on the unix port before a simulated door starts: put one card on the list in its flash image.
+"""Run on the unix port before a simulated door starts: put cards on the list in its flash image.
 
-micropython grant_card.py FLASH_IMAGE PSEUDONYM_HEX
+micropython grant_card.py FLASH_IMAGE PSEUDONYM_HEX...
 """
 
 import sys
@@ -15,5 +15,6 @@ for label, offset, size in board.FLASH:
     if label == "cards":
         cards = Allowlist(Flash(Region(NorFlash(sys.argv[1], board.FLASH_SIZE), offset, size)))
         cards.format()
-        cards.put(unhexlify(sys.argv[2]), 0, 0xFFFFFF, 0)
+        for pseudonym in sys.argv[2:]:
+            cards.put(unhexlify(pseudonym), 0, 0xFFFFFF, 0)
         print("granted")

@@ -48,6 +48,7 @@ class SimDoor:
         start_unix: the world's time at the first start.
         mechanics: the mechanics as a process of their own, real time only.
         on_serial: called with each line that the door prints.
+        terminal: file descriptor of a pseudo terminal that is the door's serial port; its lines are not kept then.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class SimDoor:
         seed: int = 0,
         mechanics: Mechanics | None = None,
         on_serial: Callable[[str], None] | None = None,
+        terminal: int | None = None,
     ) -> None:
+        self._terminal = terminal
         self.folder = folder
         self.flash = folder / "flash.img"
         self.world = folder / "world.json"
@@ -116,14 +119,15 @@ class SimDoor:
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command("boards.sim.start", *words), env=environment(),
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-                cwd=ROOT, limit=LINE_LIMIT,
+                stdin=asyncio.subprocess.DEVNULL if self._terminal is None else self._terminal,
+                stdout=asyncio.subprocess.PIPE if self._terminal is None else self._terminal,
+                stderr=asyncio.subprocess.STDOUT, cwd=ROOT, limit=LINE_LIMIT,
             )  # fmt: skip
-            self._tasks = [
-                asyncio.create_task(self._serial(self._process)),
-                asyncio.create_task(self._wait(self._process)),
-            ]
-            await self._first(self._ready.wait(), self._tasks[1], _READY_S)
+            waiting = asyncio.create_task(self._wait(self._process))
+            self._tasks = [waiting]
+            if self._terminal is None:
+                self._tasks.append(asyncio.create_task(self._serial(self._process)))
+            await self._first(self._ready.wait(), waiting, _READY_S)
         except TimeoutError:
             await self.kill()
             raise SimError(f"the door was not ready within {_READY_S} s; its last words:\n{self.tail()}") from None
