@@ -44,7 +44,7 @@ _PSEUDONYM = 7
 _FOREVER = 0xFFFFFF
 # Long quiet times pass in pieces, in which sleeping tasks may wake up late, but not shortly before something is done.
 _PIECE_S = 600
-_STRETCH_S = 10
+_STRETCH_S = 6  # below the 8 s after which the firmware takes a task for stuck
 _PROMPT_AT_END_S = 15
 _PROMPT_S = 2  # a time that is at most so old is good enough to set a clock by
 _KEEPALIVE_S = 600
