@@ -28,7 +28,7 @@ sim: $(STAMP) ## play a day at a simulated door; other scenarios or your own han
 	$(BIN)/menwei sim $(if $(ARGS),$(ARGS),--script a_day_at_a_door)
 
 test: $(STAMP) ## run all tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
 soak: $(STAMP) ## power cuts on random workloads without end; SOAK_SECONDS=..., MENWEI_SEED=..., or ARGS=FILE of a failure
 	$(BIN)/python -m tests.soak $(ARGS)
