@@ -102,12 +102,15 @@ def listen(
     broker: Annotated[str, typer.Option(help="mqtt://HOST:PORT")],
     keys: Annotated[Path, typer.Option(help="Key file of the doors (mode 0600).")],
     db: Annotated[Path, typer.Option(help="Database to store events in.")] = Path("upstream.db"),
+    register: Annotated[
+        Path | None, typer.Option(help="Register of the card office: copies then show from door to door.")
+    ] = None,
 ) -> None:
     """Store, verify and acknowledge what doors report, and show it."""
     from menwei.listen import listen as serve
 
     try:
-        _until_interrupted(lambda stop: serve(_broker(broker), db, keys, console, stop))
+        _until_interrupted(lambda stop: serve(_broker(broker), db, keys, console, stop, register))
     except (OSError, ValueError) as error:
         console.print(str(error), markup=False, style="red")
         raise typer.Exit(1) from error

@@ -18,6 +18,8 @@ from rich.text import Text
 
 from menwei import names
 from menwei.broker import split_url
+from menwei.cardregister import Register
+from menwei.copies import Cards, CopyCheck
 from menwei.keyfile import KeyFile
 from menwei.store import Event, Finding, Store
 from menwei.upstream import UNIX_2020, Upstream
@@ -51,10 +53,28 @@ def event_table(events: deque[Event], people: Mapping[str, str] | None = None) -
     return table
 
 
+def _written(register: Path | None) -> list[tuple[str, bytes]]:
+    """(kind, UID) of the cards of the office's register."""
+    if register is None:
+        return []
+    if not register.exists():
+        raise ValueError(f"{register} is not there: name the card office's register")
+    with Register(register) as cards:
+        return [(row.kind, bytes.fromhex(row.uid)) for row in cards.rows()]
+
+
 async def listen(
-    broker: str, database: Path, key_path: Path, console: Console, stop: asyncio.Event | None = None
+    broker: str,
+    database: Path,
+    key_path: Path,
+    console: Console,
+    stop: asyncio.Event | None = None,
+    register: Path | None = None,
 ) -> None:
-    """Serve until `stop` is set; without a terminal each event is one printed line."""
+    """Serve until `stop` is set; without a terminal each event is one printed line.
+
+    With the card office's `register` a card is known at all doors, so that copies show from door to door.
+    """
     host, port = split_url(broker)
     keys = KeyFile.load(key_path)
     store = Store(database)
@@ -89,7 +109,16 @@ async def listen(
         else:
             console.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
 
-    upstream = Upstream(host, port, keys, store, on_event=show, on_apart=show_apart, on_finding=show_finding)
+    upstream = Upstream(
+        host,
+        port,
+        keys,
+        store,
+        on_event=show,
+        on_apart=show_apart,
+        on_finding=show_finding,
+        copies=CopyCheck(store, Cards(keys, _written(register))),
+    )
     try:
         await upstream.start()
         console.print(f"listening at {broker} for {', '.join(keys.doors)}; events go to {database}", highlight=False)
