@@ -3,7 +3,7 @@
 _CMAC = ("tests/drivers/chip_cmac.py",)
 _ISODEP = ("tests/drivers/chip_isodep.py", "tests/drivers/chip_proof.py")
 _EV2 = ("tests/drivers/chip_ev2.py", "tests/drivers/chip_proof.py")
-_CLASSIC = ("tests/drivers/chip_classic.py", "tests/fuzz/chip_proofs.py")
+_CLASSIC = ("tests/drivers/chip_classic.py", "tests/fuzz/chip_fuzz_proofs.py")
 
 _DIFFERS = "differs |= clear[4 + index] ^ secret[(index + 1) & 15]"
 
