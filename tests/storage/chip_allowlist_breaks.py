@@ -1,5 +1,7 @@
 """Ways in which a list was once broken: power cuts between two programs, refused programs, idle work in between."""
 
+import gc
+
 from boards.sim.norflash import PowerCut
 from cards_world import Case
 from oracle_allowlist import LIVE, REVOKED, SUSPENDED
@@ -25,7 +27,11 @@ class Breaks(Case):
             world.restart()
 
     def take(self, *page, first=0, last=END, epoch=7, revision=1):
-        for _ in self.world.cards.reconcile(epoch, revision, first, last, list(page)):
+        self.take_page(list(page), first, last, epoch, revision)
+
+    def take_page(self, page, first=0, last=END, epoch=7, revision=1):
+        gc.collect()  # the code for it is loaded now
+        for _ in self.world.cards.reconcile(epoch, revision, first, last, page):
             pass
 
     def visitor(self, number):
@@ -81,7 +87,7 @@ class Breaks(Case):
         page[9] = (SUSPENDED, name(8), 0, 5000, 1, 0, 3)
         page[10] = (REVOKED,) + page[10][1:]
         with self.assertRaises(ListFull):
-            self.take(*page)
+            self.take_page(page)
         states = [self.world.look(name(number))[0] for number in (7, 8, 9, 10)]
         self.assertEqual(states, [REVOKED, SUSPENDED, REVOKED, LIVE])
         self.assertEqual((self.world.cards.revision, self.world.cards.reconciling), (1, None))
