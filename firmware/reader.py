@@ -17,7 +17,10 @@ from storage import ondemand, record
 _STARTING = ("drivers.mfrc522_start", "drivers.recovery")
 _CHECK_MS = const(1000)
 _RETRY_MS = const(1000)
-_TRIES = const(3)  # proofs that broke off, of one card: then it is refused
+# Proofs of one card that broke off, and since when: then it is refused. A UID is read from further away than a cipher
+# has power for, and a hand takes half a second from there to the reader.
+_TRIES = const(3)
+_PATIENCE_MS = const(700)
 _FAULTS = const(3)  # looks that fail in a row, though the chip seems well: then it is deaf
 _COMPANY_MS = const(2000)
 _SAK_CLASSIC = const(0x08)  # AN10833: a rewritable card behaves as a MIFARE Classic
@@ -44,7 +47,7 @@ class Reader:
         self._log = parts.log
         self._service = service
         self._tries = 0
-        self._checked_ms = self._granted_ms = ticks_ms()
+        self._checked_ms = self._granted_ms = self._lost_ms = ticks_ms()
         self._faults = 0  # since the last look that worked
 
     async def run(self):
@@ -111,8 +114,11 @@ class Reader:
         finally:
             cards.lost()
         if proof == LOST:
+            now_ms = ticks_ms()
+            if not self._tries:
+                self._lost_ms = now_ms
             self._tries += 1
-            if self._tries < _TRIES:
+            if self._tries < _TRIES or ticks_diff(now_ms, self._lost_ms) < _PATIENCE_MS:
                 cards.forget()  # a card that is still there is found again by the next look
                 return
         self._tries = 0
