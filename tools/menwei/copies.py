@@ -7,7 +7,8 @@ A card of kind `classic` carries a counter that each passage moves on; the recor
 held afterwards. Two signs tell of a copy, in whatever order the records arrive (docs/security.md, "Copied cards"):
 
 * the same value was reached twice: by the card and by its copy;
-* a card came with a value below one that it had certainly reached before, as far as the clocks of both doors tell.
+* a card came with a value below one that it had certainly reached before: by the order of one journal, or as far as the
+  clocks of both doors tell.
 """
 
 from __future__ import annotations
@@ -85,21 +86,23 @@ class CopyCheck:
             self._cards.name(event.door, event.pseudonym), counter, counted, *_span(event), event.door, event.epoch,
             event.seq,
         )  # fmt: skip
-        for other in self._store.add_passed(passed):
-            sign = _sign(passed, other) or _sign(other, passed)
-            if sign:
-                text = (
-                    f"a copy of card {passed.card} is in use: {sign} (record {passed.seq} of {passed.door}, "
-                    f"record {other.seq} of {other.door})"
-                )
-                yield Finding("copy", text, event.epoch, event.seq)
-                return
+        other = self._store.add_passed(passed)
+        if other:
+            text = (
+                f"a copy of card {passed.card} is in use: {_sign(passed, other)} (record {passed.seq} of {passed.door}, "
+                f"record {other.seq} of {other.door})"
+            )
+            yield Finding("copy", text, event.epoch, event.seq)
 
 
 def _sign(one: Passed, other: Passed) -> str:
+    """What is wrong with two passages of which one contradicts the other."""
     if one.counted and other.counted and one.counter == other.counter:
         return f"its counter reached {one.counter} twice"
-    came_with = other.counter - other.counted
-    if one.latest < other.earliest and came_with < one.counter:
-        return f"it came with counter {came_with} after it had left with {one.counter}"
-    return ""
+    if (one.door, one.epoch) == (other.door, other.epoch):
+        later = one.seq > other.seq
+    else:
+        later = one.earliest > other.latest
+    if not later:
+        one, other = other, one
+    return f"it came with counter {one.counter - one.counted} after it had left with {other.counter}"
