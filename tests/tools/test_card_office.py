@@ -234,3 +234,15 @@ def test_the_command_line_says_what_to_do(tmp_path):
     keys.chmod(0o640)
     code, output = run("keys", "show", "--keys", keys)
     assert code == 1 and "chmod 600" in output
+
+
+def test_trouble_with_the_register_is_one_sentence(tmp_path):
+    register = tmp_path / "c.db"
+    Register(register).close()
+    code, output = run("forget", "--uid", "9c59zz", "--register", register)
+    assert code == 1 and "is no UID" in output
+    with sqlite3.connect(register) as other:
+        other.execute("ALTER TABLE cards RENAME TO gone")
+        other.execute("CREATE VIEW cards AS SELECT * FROM gone")
+    code, output = run("forget", "--uid", "9c599b32", "--register", register)
+    assert code == 1 and "the register cannot be written" in output and output.count("\n") == 1

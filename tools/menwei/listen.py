@@ -18,13 +18,15 @@ from rich.text import Text
 
 from menwei import names
 from menwei.broker import split_url
+from menwei.cardregister import Register
+from menwei.copies import Cards, CopyCheck
 from menwei.keyfile import KeyFile
 from menwei.store import Event, Finding, Store
 from menwei.upstream import UNIX_2020, Upstream
 
 _ROWS = 24
 _FINDINGS = 6
-_COLUMNS = ("time", "trust", "door", "seq", "event", "reason", "credential")
+_COLUMNS = ("time", "trust", "door", "seq", "event", "reason", "credential", "detail")
 _ALARM = 8
 
 
@@ -38,7 +40,8 @@ def cells(event: Event, people: Mapping[str, str] | None = None) -> list[str]:
     who = "" if not event.pseudonym.strip("0") else (people or {}).get(event.pseudonym, event.pseudonym)
     trust = names.trust(event.trust)
     reason = names.reason(event.kind, event.reason)
-    return [clock_time(event), trust, event.door, str(event.seq), names.kind(event.kind), reason, who]
+    detail = names.detail(event.kind, event.reason, event.detail)
+    return [clock_time(event), trust, event.door, str(event.seq), names.kind(event.kind), reason, who, detail]
 
 
 def event_table(events: deque[Event], people: Mapping[str, str] | None = None) -> Table:
@@ -51,12 +54,28 @@ def event_table(events: deque[Event], people: Mapping[str, str] | None = None) -
     return table
 
 
+def _classic_cards(register: Path) -> list[tuple[str, bytes]]:
+    if not register.exists():
+        raise FileNotFoundError(f"there is no register {register}; leave --register out, or name the card office's")
+    with Register(register) as book:
+        return [(row.kind, bytes.fromhex(row.uid)) for row in book.rows() if row.kind == "classic"]
+
+
 async def listen(
-    broker: str, database: Path, key_path: Path, console: Console, stop: asyncio.Event | None = None
+    broker: str,
+    database: Path,
+    key_path: Path,
+    console: Console,
+    stop: asyncio.Event | None = None,
+    register: Path | None = None,
 ) -> None:
-    """Serve until `stop` is set; without a terminal each event is one printed line."""
+    """Serve until `stop` is set; without a terminal each event is one printed line.
+
+    With the card office's `register` the counters of one card at several doors are compared, else those of each door.
+    """
     host, port = split_url(broker)
     keys = KeyFile.load(key_path)
+    cards = Cards(keys, _classic_cards(register) if register else ())
     store = Store(database)
     stop = stop or asyncio.Event()
     recent: deque[Event] = deque(store.events()[-_ROWS:], maxlen=_ROWS)
@@ -89,7 +108,10 @@ async def listen(
         else:
             console.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
 
-    upstream = Upstream(host, port, keys, store, on_event=show, on_apart=show_apart, on_finding=show_finding)
+    upstream = Upstream(
+        host, port, keys, store,
+        on_event=show, on_apart=show_apart, on_finding=show_finding, copies=CopyCheck(store, cards),
+    )  # fmt: skip
     try:
         await upstream.start()
         console.print(f"listening at {broker} for {', '.join(keys.doors)}; events go to {database}", highlight=False)

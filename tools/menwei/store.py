@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from menwei.passed import Passed
 from storage import record
 
 _VERSION = 2
@@ -108,20 +109,6 @@ class Wreck:
     chain: bytes
     generation: int
     apart: bool
-
-
-@dataclass(frozen=True)
-class Passed:
-    """A passage of a card with a counter: what it certainly held afterwards, and between which seconds that was."""
-
-    card: str
-    counter: int
-    counted: bool
-    earliest: int
-    latest: int
-    door: str
-    epoch: str
-    seq: int
 
 
 @dataclass(frozen=True)
@@ -220,7 +207,7 @@ class Store:
         return [Event(*row) for row in self._db.execute(query, (record.GRANTED, record.KIND_CLASSIC))]
 
     def add_passed(self, passed: Passed) -> Passed | None:
-        """Keep a passage with a counter; return the nearest one of the same card that it contradicts, see menwei.copies."""
+        """Keep a passage with a counter; return the nearest of the same card that it contradicts (menwei.copies)."""
         with self._transaction():
             self._db.execute(
                 "INSERT OR IGNORE INTO counters VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -238,6 +225,11 @@ class Store:
                 tuple(getattr(passed, name) for name in Passed.__dataclass_fields__),
             ).fetchone()
         return Passed(*row[:2], bool(row[2]), *row[3:]) if row else None
+
+    def rename_cards(self, names: Iterable[tuple[str, str]]) -> None:
+        """Give passages of cards the names that those have now: (old, new)."""
+        with self._transaction():
+            self._db.executemany("UPDATE counters SET card = ?2 WHERE card = ?1", names)
 
     def apart(self, door: str | None = None) -> list[Event]:
         """Records of other branches of a journal, in the order in which they arrived."""
