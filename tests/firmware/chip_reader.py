@@ -261,6 +261,12 @@ class Task(TestCase):
         self.assertEqual(self.trace, ["start", (record.READER, 2, 1)])
         self.assertEqual(list(self.reader.recoveries), [0, 0, 1, 0, 0])
 
+    def test_a_chip_that_falls_over_every_second_is_one_record_a_minute(self):
+        self.health.stages = [1] * 9
+        self.run_for(3300)
+        self.assertEqual(self.health.checks, 3)
+        self.assertEqual(self.trace, ["start", (record.READER, 1, 1)])
+
     def test_a_fault_while_looking_is_recovered_without_an_alarm(self):
         self.cards.looks = [OSError("dead"), 7]
         self.health.stages = [1]
@@ -294,7 +300,7 @@ class Task(TestCase):
     def test_a_fault_during_a_proof_leaves_the_card_to_the_next_look(self):
         self.prover(NTAG424, OSError("dead"), PROVEN)
         self.cards.looks = [7, 7]
-        self.assertEqual(self.run_for()[:3], ["prove", "lost", "prove"])
+        self.assertEqual(self.run_for()[:4], ["prove", "forget", "lost", "prove"])
 
     def test_magic_is_looked_for_after_the_passage(self):
         class Magic:
