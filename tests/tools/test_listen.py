@@ -101,7 +101,7 @@ async def test_a_copied_card_is_named_across_doors_with_the_register(tmp_path, k
 
 
 async def test_a_register_that_is_not_there_is_named(tmp_path, key_path):
-    with pytest.raises(FileNotFoundError, match="no register"):
+    with pytest.raises(ValueError, match="name the card office's register"):
         await listen(
             "mqtt://127.0.0.1:1", tmp_path / "e.db", key_path, Console(file=io.StringIO()), None, tmp_path / "none.db"
         )

@@ -108,7 +108,7 @@ def listen(
     keys: Annotated[Path, typer.Option(help="Key file of the doors (mode 0600).")],
     db: Annotated[Path, typer.Option(help="Database to store events in.")] = Path("upstream.db"),
     register: Annotated[
-        Path | None, typer.Option(help="The card office's register: finds copied cards across doors.")
+        Path | None, typer.Option(help="Register of the card office: copies then show from door to door.")
     ] = None,
 ) -> None:
     """Store, verify and acknowledge what doors report, and show it."""

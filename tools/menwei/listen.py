@@ -54,11 +54,14 @@ def event_table(events: deque[Event], people: Mapping[str, str] | None = None) -
     return table
 
 
-def _classic_cards(register: Path) -> list[tuple[str, bytes]]:
+def _written(register: Path | None) -> list[tuple[str, bytes]]:
+    """(kind, UID) of the cards of the office's register."""
+    if register is None:
+        return []
     if not register.exists():
-        raise FileNotFoundError(f"there is no register {register}; leave --register out, or name the card office's")
-    with Register(register) as book:
-        return [(row.kind, bytes.fromhex(row.uid)) for row in book.rows() if row.kind == "classic"]
+        raise ValueError(f"{register} is not there: name the card office's register")
+    with Register(register) as cards:
+        return [(row.kind, bytes.fromhex(row.uid)) for row in cards.rows()]
 
 
 async def listen(
@@ -71,11 +74,10 @@ async def listen(
 ) -> None:
     """Serve until `stop` is set; without a terminal each event is one printed line.
 
-    With the card office's `register` the counters of one card at several doors are compared, else those of each door.
+    With the card office's `register` a card is known at all doors, so that copies show from door to door.
     """
     host, port = split_url(broker)
     keys = KeyFile.load(key_path)
-    cards = Cards(keys, _classic_cards(register) if register else ())
     store = Store(database)
     stop = stop or asyncio.Event()
     recent: deque[Event] = deque(store.events()[-_ROWS:], maxlen=_ROWS)
@@ -109,9 +111,15 @@ async def listen(
             console.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
 
     upstream = Upstream(
-        host, port, keys, store,
-        on_event=show, on_apart=show_apart, on_finding=show_finding, copies=CopyCheck(store, cards),
-    )  # fmt: skip
+        host,
+        port,
+        keys,
+        store,
+        on_event=show,
+        on_apart=show_apart,
+        on_finding=show_finding,
+        copies=CopyCheck(store, Cards(keys, _written(register))),
+    )
     try:
         await upstream.start()
         console.print(f"listening at {broker} for {', '.join(keys.doors)}; events go to {database}", highlight=False)
