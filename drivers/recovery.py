@@ -1,11 +1,15 @@
 """Bring a deaf reader back, stage by stage: what Health.recover() of drivers/health.py does.
 
+A stage has helped when the registers are well and an exchange comes to its end.
+
 Needed after a fault only; who minds memory drops the module afterwards.
 """
 
+from asyncio import sleep_ms
+
 from micropython import const
 
-from drivers.iso14443a import ReaderFault
+from drivers.iso14443a import BUSY, ReaderFault
 
 _WITHOUT_POWER = const(3)
 _WITH_POWER = const(4)
@@ -20,13 +24,22 @@ async def recover(health):
     for stage in range(1, (_WITHOUT_POWER if chip.power is None else _WITH_POWER) + 1):
         try:
             await health.cards.start(stage)
-            if chip.healthy():
+            if chip.healthy() and await _works(chip):
                 _count(health.recoveries, stage)
                 return stage
         except ReaderFault:
             pass
     _count(health.recoveries, 0)
     raise ReaderFault(_DEAF)
+
+
+async def _works(chip):
+    """Send WUPA: registers can be well in a chip that sends and times nothing. A card may be in READY afterwards."""
+    chip.frame[1] = 0x52
+    chip.send(1, 7, 2500)
+    while chip.poll() == BUSY:
+        await sleep_ms(1)
+    return True
 
 
 def _count(recoveries, stage):

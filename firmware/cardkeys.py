@@ -13,8 +13,8 @@ MODULES = ("firmware.cardkeys", "storage.keys")
 def drop(journal, reader, command):
     """Forget the key version that the command names; return the result number of docs/protocol.md.
 
-    The only version of a kind is never dropped: no card of that kind could enter any more. How many cards still have
-    no newer version, the office knows before it sends this.
+    The newest version of a kind is never dropped: cards of that kind could not enter any more. How many cards still
+    have no newer version, the office knows before it sends this.
     """
     kind = command.argument & 255
     version = command.argument >> 8

@@ -83,8 +83,9 @@ def masks(settings):
 
 def _check_kinds(checked):
     for group, kinds in [("0", checked["kinds"])] + list(checked["group_kinds"].items()):
-        if not group.isdigit() or int(group) > 63:
-            raise ValueError("group_kinds: groups are numbers from 0 to 63")
+        # masks() looks a group up by its number: "03" would never be found, and the group keep the weaker kinds
+        if not group.isdigit() or int(group) > 63 or str(int(group)) != group:
+            raise ValueError("group_kinds: groups are numbers from 0 to 63, without zeros before them")
         if not isinstance(kinds, list) or not kinds or any(kind not in KINDS for kind in kinds):
             raise ValueError("kinds: a list of %s" % ", ".join(KINDS))
 

@@ -40,7 +40,8 @@ _FIRST = "error usage: ask for a card first"
 _NO_SESSION = "error usage: auth must come first, for this sector"
 _FAULT = "error fault: the reader chip does not answer; check its wiring"
 _LONG = "error usage: the line is too long"
-_UNKNOWN = "error usage: hello, card [MS], apdu HEX, auth A|B BLOCK KEY, read BLOCK, write BLOCK HEX, field, end"
+_UNKNOWN = "error usage: hello, card [MS], apdu HEX, auth A|B BLOCK KEY, read BLOCK, write BLOCK HEX CHECK, field, end"
+_DAMAGED = "error damaged: the check value is wrong or missing; nothing was written"
 _UNSAFE = "error unsafe: this would lock the sector or the card; nothing was written"
 
 # Bytes 6 to 8 of a trailer that may be written: ours, and the factory's
@@ -130,7 +131,8 @@ class Desk:
         if verb == "read":
             return await self._read(int(words[0]))
         if verb == "write":
-            return await self._write(int(words[0]), unhexlify(words[1]))
+            check = int(words[2], 16) if len(words) > 2 else -1
+            return await self._write(int(words[0]), unhexlify(words[1]), check)
         return _UNKNOWN
 
     def _drop(self):
@@ -260,13 +262,16 @@ class Desk:
             return self._failed(count)
         return "ok " + hexlify(memoryview(self._frame)[1:17]).decode()
 
-    async def _write(self, block, data):
+    async def _write(self, block, data, check):
         if len(data) != 16:
             return _UNKNOWN
         if not 0 <= block <= _LAST_BLOCK or block >> 2 != self._sector:
             return _NO_SESSION
         if not block or (block & 3 == 3 and data[6:9] not in _SAFE):
             return _UNSAFE
+        # One bit that flips in a key on the serial line would lock the sector for ever, and no key can be read back
+        if (check >= 0 or block & 3 == 3) and crc_a(data + bytes((block,)), 0, 17) != check:
+            return _DAMAGED
         frame = self._frame
         count = await self._command(0xA0, block)
         if count == NIBBLE and frame[1] & 15 == _ACK:

@@ -53,6 +53,7 @@ class Passage:
         self._strong, self._accepted = config.masks(settings)
         self.pseudonym = bytearray(_PSEUDONYM)  # of the last card shown
         self.granted = bytearray(_PSEUDONYM)  # of the last one granted, for *passed*
+        self._folded = False  # the last refusal has no record of its own
         self.unrecorded = 0  # residents let in though their record could not be written
 
     def prepare(self):
@@ -84,6 +85,7 @@ class Passage:
 
     def present(self, proof=PROVEN):
         """Judge the credential that was recognised; return the reason, `record.OK` if the lock was released."""
+        self._folded = False
         credential = self.credential
         pseudonym = self.pseudonym
         clock = self._clock
@@ -137,7 +139,9 @@ class Passage:
                 series.close()
 
     def alert(self, alarm):
-        """Record an alert about the credential that was presented last."""
+        """Record an alert about the credential that was presented last, unless its refusal was folded."""
+        if self._folded:
+            return False
         credential = self.credential
         evidence = record.evidence(0, credential.kind, credential.version, credential.counted, credential.counter)
         return self._record(record.ALARM, alarm, evidence)
@@ -148,7 +152,8 @@ class Passage:
             series = self._series[0]
         elif reason == record.CANCELLED:
             series = self._series[2]
-        if not series.folds(reason, self.pseudonym, self._uptime.seconds):
+        self._folded = series.folds(reason, self.pseudonym, self._uptime.seconds)
+        if not self._folded:
             self._record(record.REFUSED, reason, evidence)
             if reason == record.CANCELLED:
                 self._record(record.ALARM, record.ALARM_CANCELLED_CARD, evidence)

@@ -27,7 +27,11 @@ def apply(root, keys, store, journal, allowlist):
     """
     with open(root + _FILE) as file:
         given = json.load(file)
-    settings = config.validate(given["settings"])
+    settings = given["settings"]
+    wifi_secret = given.get("wifi_secret", "")
+    if not isinstance(settings, dict) or not isinstance(wifi_secret, str):
+        raise ValueError("settings must be an object, wifi_secret a text")
+    settings = config.validate(settings)
     if keys.lost:
         keys.load()
     door_key = _bytes(given, "door_key", 32)
@@ -38,7 +42,7 @@ def apply(root, keys, store, journal, allowlist):
     for kind in config.all_kinds(settings):
         if kind != "uid" and config.KINDS.index(kind) + 1 not in kinds:
             raise ValueError("kinds: the door takes %s, and card_keys has no key for it" % kind)
-    keys.store(door_key, given.get("wifi_secret", ""), card_keys)
+    keys.store(door_key, wifi_secret, card_keys)
     store.save(settings)
     erase = given.get("erase", False)
     _format(journal, erase, epoch, journal_key)
@@ -59,6 +63,8 @@ def _kinds(card_keys):
 
 def _card_keys(given):
     """Check the card read keys: two versions of each kind at most."""
+    if not isinstance(given, list) or any(not isinstance(entry, list) or len(entry) != 4 for entry in given):
+        raise ValueError("card_keys: a list of [kind, version, number on the card, 32 hex digits]")
     keys = []
     for name, version, number, digits in given:
         if name not in config.KINDS or name == "uid":
@@ -67,8 +73,9 @@ def _card_keys(given):
         key = unhexlify(digits)
         if not 0 <= version <= 3 or not 1 <= number <= (15, 4, 13)[kind - 2] or len(key) != 16:
             raise ValueError("card_keys: %s needs version 0-3, its number on the card, 32 hex digits" % name)
-        if _kinds(keys).count(kind) == 2:
-            raise ValueError("card_keys: at most two versions of %s" % name)
+        versions = [entry[1] for entry in keys if entry[0] == kind]
+        if len(versions) == 2 or version in versions:
+            raise ValueError("card_keys: at most two versions of %s, and each once" % name)
         keys.append((kind, version, number, key))
     return keys
 

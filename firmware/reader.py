@@ -7,7 +7,7 @@ A reader that fails is brought back by the stages of drivers/health.py, again an
 """
 
 from asyncio import sleep_ms
-from time import ticks_diff, ticks_ms
+from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
@@ -17,8 +17,12 @@ from storage import ondemand, record
 _STARTING = ("drivers.mfrc522_start", "drivers.recovery")
 _CHECK_MS = const(1000)
 _RETRY_MS = const(1000)
-_TRIES = const(3)  # proofs that broke off, of one card: then it is refused
+# Proofs of one card that broke off, and since when: then it is refused. A UID is read from further away than a cipher
+# has power for, and a hand takes half a second from there to the reader.
+_TRIES = const(3)
+_PATIENCE_MS = const(700)
 _FAULTS = const(3)  # looks that fail in a row, though the chip seems well: then it is deaf
+_NOTE_MS = const(60_000)  # a chip that falls over every second must not fill the journal
 _COMPANY_MS = const(2000)
 _SAK_CLASSIC = const(0x08)  # AN10833: a rewritable card behaves as a MIFARE Classic
 _COPY_STEPS = const(48)  # pages of the journal looked at in one go: some 6 ms
@@ -44,7 +48,8 @@ class Reader:
         self._log = parts.log
         self._service = service
         self._tries = 0
-        self._checked_ms = self._granted_ms = ticks_ms()
+        self._checked_ms = self._granted_ms = self._lost_ms = ticks_ms()
+        self._noted_ms = ticks_add(self._checked_ms, -_NOTE_MS)
         self._faults = 0  # since the last look that worked
 
     async def run(self):
@@ -98,7 +103,9 @@ class Reader:
             raise
         self._checked_ms = ticks_ms()
         if stage:
-            self._service.note(record.READER, stage, None, health.recoveries[stage])
+            if not 0 <= ticks_diff(self._checked_ms, self._noted_ms) < _NOTE_MS:
+                self._noted_ms = self._checked_ms
+                self._service.note(record.READER, stage, None, health.recoveries[stage])
             self._log.warning("reader", "brought back", stage=stage)
             ondemand.drop(_STARTING)
 
@@ -108,11 +115,17 @@ class Reader:
         proof = LOST
         try:
             proof = await self._provers[kind].prove(credential)
+        except OSError:
+            cards.forget()  # the chip failed, not the card: it is found again when the chip is brought back
+            raise
         finally:
             cards.lost()
         if proof == LOST:
+            now_ms = ticks_ms()
+            if not self._tries:
+                self._lost_ms = now_ms
             self._tries += 1
-            if self._tries < _TRIES:
+            if self._tries < _TRIES or ticks_diff(now_ms, self._lost_ms) < _PATIENCE_MS:
                 cards.forget()  # a card that is still there is found again by the next look
                 return
         self._tries = 0

@@ -360,11 +360,14 @@ class Service:
     def _drop_card_key(self, command):
         from firmware import cardkeys
 
+        clock = self._clock
+        self._journal.stamp(clock.now_s, clock.trust, clock.uncertainty)
         try:
             result = cardkeys.drop(self._journal, self.reader, command)
         finally:
             ondemand.drop(cardkeys.MODULES)
-        self._notify()
+        if self.link:
+            self.link.state_changed()  # it tells the key versions
         return result
 
     def _synchronise(self, command):

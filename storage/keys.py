@@ -99,14 +99,13 @@ class Keys:
         """Return the card keys but for this one.
 
         Raises:
-            ValueError: it is not there, or it is the only one of its kind.
+            ValueError: it is not there, or it is the newest of its kind. Versions are called 1, 2, 3 and 1 again: who
+                means the first one of long ago must not shut out all cards that were re-keyed since.
         """
-        left = [entry for entry in self.card_keys if entry[:2] != (kind, version)]
-        if len(left) == len(self.card_keys):
-            raise ValueError("card key: this door does not hold it")
-        if all(entry[0] != kind for entry in left):
-            raise ValueError("card key: the only one of its kind is kept, else no such card could enter")
-        return left
+        versions = [entry[1] for entry in self.card_keys if entry[0] == kind]
+        if version not in versions[1:]:
+            raise ValueError("card key: this door does not hold it, or it is the newest of its kind, which is kept")
+        return [entry for entry in self.card_keys if entry[:2] != (kind, version)]
 
     def purpose(self, name):
         """Return the 32-byte key for one purpose (docs/protocol.md)."""

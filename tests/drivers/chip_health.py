@@ -163,6 +163,21 @@ class Recoveries(OnTheBoard):
         self.assertEqual(self.recover(), 1)
         self.reads()
 
+    def test_a_chip_that_hangs_with_its_registers_well(self):
+        """It can be written and read, and sends and times nothing, until the reset that it needs."""
+        for hang, stage in (("soft", 1), ("hard", 2)):
+            self.chip.hang = hang
+            with self.assertRaises(ReaderFault):
+                self.bench.finds(2)
+            self.assertEqual(self.check(), 0)
+            self.assertEqual(self.recover(), stage)
+            self.reads()
+        self.assertEqual(list(self.health.recoveries), [0, 1, 1, 0, 0])
+        self.chip.hang = "ever"
+        with self.assertRaises(ReaderFault):
+            self.recover()
+        self.assertEqual(list(self.health.recoveries), [1, 1, 1, 0, 0])
+
     def test_held_in_reset(self):
         self.chip.reset_pin(0)  # the wire floated: no command reaches the chip
         self.assertEqual(self.check(), 2)

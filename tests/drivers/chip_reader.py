@@ -8,7 +8,7 @@ from unittest import TestCase
 from boards.sim import clock, pins, spibus
 from boards.sim.cards import Card
 from boards.sim.mfrc522_chip import Mfrc522Chip
-from drivers import iso14443a, mfrc522, mfrc522_start
+from drivers import iso14443a, mfrc522, mfrc522_start, recovery
 from drivers.iso14443a import Iso14443a, ReaderFault
 from drivers.mfrc522 import Mfrc522
 from machine import SPI, Pin
@@ -48,7 +48,7 @@ class Bench:
         self.blocked_us = 0
         self.sleeps = 0
         self._since_us = clock.now_us()
-        for module in (iso14443a, mfrc522, mfrc522_start):
+        for module in (iso14443a, mfrc522, mfrc522_start, recovery):
             module.sleep_ms = self.sleep_ms
 
     def close(self):

@@ -37,7 +37,7 @@ class Validation(TestCase):
     def test_kinds_of_credential(self):
         for kinds in ([], ["pin"], [1], ["uid", "pin"]):
             self.refused({"kinds": kinds}, "kinds: a list of uid, classic, ntag424, desfire")
-        for group in ("64", "x", "-1", ""):
+        for group in ("64", "x", "-1", "", "03"):
             self.refused({"group_kinds": {group: ["uid"]}}, "group_kinds: groups are numbers")
         self.refused({"group_kinds": {"3": "uid"}}, "kinds: a list of")
         settings = config.validate({"kinds": ["classic", "uid"], "group_kinds": {"3": ["ntag424"]}})

@@ -178,14 +178,28 @@ class Answers(TestCase):
     def test_trailers_are_written_with_safe_access_bits_only(self):
         self.ask("card", "auth A 7 " + KEY)
         rest = "69" + "b0" * 6
-        for access in ("7f0788", "ff0780"):
-            self.assertEqual(self.ask("write 7 " + "a0" * 6 + access + rest), "ok")
+        for access, check in (("7f0788", "f0d6"), ("ff0780", "1d07")):
+            self.assertEqual(self.ask("write 7 " + "a0" * 6 + access + rest + " " + check), "ok")
         count = len(self.reader.sent)
         for access in ("000000", "7f0789", "ff0781", "7f0f88", "7f8f80"):
             self.assertTrue(self.ask("write 7 " + "a0" * 6 + access + rest).startswith("error unsafe"))
         self.assertEqual(len(self.reader.sent), count)
         self.ask("auth A 3 " + KEY)
         self.assertTrue(self.ask("write 0 " + "00" * 16).startswith("error unsafe"))
+
+    def test_a_trailer_that_was_damaged_on_the_line_is_not_written(self):
+        self.ask("card", "auth A 7 " + KEY)
+        count = len(self.reader.sent)
+        whole = "write 7 " + "a0" * 6 + "7f078869" + "b0" * 6
+        for line in (
+            whole,
+            whole + " f0d7",
+            whole.replace("b0b0", "b0b1") + " f0d6",
+            whole.replace("7 a", "4 a") + " f0d6",
+        ):
+            self.assertTrue(self.ask(line).startswith("error damaged"), line)
+        self.assertTrue(self.ask(whole + " xyz").startswith("error usage"))
+        self.assertEqual(len(self.reader.sent), count)
 
     def test_what_is_not_understood_is_answered(self):
         self.ask("card", "auth A 7 " + KEY)

@@ -337,3 +337,11 @@ class Kinds(CardPath):
         self.show()
         self.assertTrue(self.passage.alert(record.ALARM_MAGIC_CARD))
         self.assertEqual(self.trace[-1], (record.ALARM, record.ALARM_MAGIC_CARD, pseudonym_of(UID), WEAK))
+
+    def test_a_rewritable_card_shown_again_and_again_is_one_alert(self):
+        self.list.known = b""
+        for _ in range(20):
+            self.assertEqual(self.show(), record.UNKNOWN)
+            self.passage.alert(record.ALARM_MAGIC_CARD)
+        kinds = [entry[:2] for entry in self.trace]
+        self.assertEqual(kinds, [(record.REFUSED, record.UNKNOWN), (record.ALARM, record.ALARM_MAGIC_CARD)])

@@ -1,6 +1,7 @@
 """The service with everything around it faked: what it records, in which order, and what it does when that fails."""
 
 import asyncio
+import sys
 import time
 from unittest import TestCase
 
@@ -224,6 +225,28 @@ class Doors(TestCase):
         for _ in range(70):
             self.step(1000)
         self.assertEqual(self.service.state()["alarms"], [record.ALARM_HELD_OPEN])
+
+    def test_a_dropped_card_key_is_stamped_with_the_present_and_told_upstream(self):
+        import firmware
+
+        class CardKeys:
+            MODULES = ()
+
+            @staticmethod
+            def drop(journal, _reader, _command):
+                journal.append_long(record.COMMAND, messages.OP_DROP_CARD_KEY, None, 9, bytes(24))
+                return messages.DONE
+
+        command = Command()
+        command.operation = messages.OP_DROP_CARD_KEY
+        sys.modules["firmware.cardkeys"] = firmware.cardkeys = CardKeys
+        try:
+            self.clock.synchronise(200_009_000, 0)
+            self.assertEqual(self.service.command(command), messages.DONE)
+        finally:
+            del sys.modules["firmware.cardkeys"], firmware.cardkeys
+        self.assertEqual(self.journal.stamped[:2], (200_009_000, record.SYNCHRONISED))
+        self.assertEqual(self.link.changed, 1)
 
     def test_a_short_fire_pulse_is_not_lost(self):
         self.contacts["fire"].pressed = True

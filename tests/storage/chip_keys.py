@@ -208,9 +208,12 @@ class CardKeys(Base):
         self.present()
         self.assertEqual(self.keys.card_keys, CARD_KEYS)
 
-    def test_one_version_is_dropped_and_never_the_only_one(self):
+    def test_the_older_version_is_dropped_and_never_the_newest(self):
         Keys(self.nvs, FOLDER).store(DOOR_KEY, SECRET, CARD_KEYS)
         keys = self.start()
+        with self.assertRaises(ValueError):
+            keys.drop_card_key(3, 2)
+        self.assertEqual(keys.card_keys, CARD_KEYS)
         keys.drop_card_key(3, 1)
         self.present()
         self.assertEqual(self.keys.card_keys, [CARD_KEYS[0], CARD_KEYS[2]])

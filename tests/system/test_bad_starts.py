@@ -58,7 +58,12 @@ async def test_a_board_that_was_never_provisioned(door):
         {"settings": {"open_s": 0}},
         {"settings": {"no_such": 1}},
         {"settings": None},
+        {"settings": []},
         {"journal_epoch": None},
+        {"wifi_secret": None},
+        {"card_keys": {}},
+        {"card_keys": [["ntag424", 1, 1]]},
+        {"card_keys": [["ntag424", 1, 1, "00" * 16], ["ntag424", 1, 2, "11" * 16]]},
     ],
 )
 async def test_a_provisioning_file_that_is_wrong(door, change):

@@ -8,6 +8,7 @@ from card_models import Classic, DyingDesk, Ntag424
 from typer.testing import CliRunner
 
 from menwei import cardoffice
+from menwei.carddiversify import classic_keys, counter_block
 from menwei.cardkeys import CardKeyError, CardKeyFile
 from menwei.cardregister import Register
 from menwei.cardwriter import Card, CardError, CardGone, writer_for
@@ -140,6 +141,27 @@ def test_a_counter_never_begins_below_what_doors_remember(office):
     assert office.act("write", card, "classic").counter == 501
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_reset_that_is_interrupted_forgets_no_passages(office, before):
+    """Doors remember them: a counter that begins anew below would look like a copy at each."""
+    step = 0
+    while True:
+        card = Classic(UID4)
+        office.register.forget(UID4)
+        office.act("write", card, "classic")
+        keys = office.keys.kind("garden", "classic")
+        key = classic_keys(keys.read_key(1), keys.write_key(1), UID4, 1).counter
+        card.blocks[4][:] = counter_block(key, 4, 500, 1)  # passages that the office knows nothing of
+        try:
+            office.act("reset", card, "classic", dies_at=step, before=before)
+            break
+        except CardGone:
+            office.act("reset", card, "classic")
+        assert office.act("write", card, "classic").counter > 500, step
+        step += 1
+    assert step > 5
+
+
 def test_a_lost_register_fills_again(office):
     card = Ntag424(UID7)
     office.act("write", card)
@@ -212,3 +234,15 @@ def test_the_command_line_says_what_to_do(tmp_path):
     keys.chmod(0o640)
     code, output = run("keys", "show", "--keys", keys)
     assert code == 1 and "chmod 600" in output
+
+
+def test_trouble_with_the_register_is_one_sentence(tmp_path):
+    register = tmp_path / "c.db"
+    Register(register).close()
+    code, output = run("forget", "--uid", "9c59zz", "--register", register)
+    assert code == 1 and "is no UID" in output
+    with sqlite3.connect(register) as other:
+        other.execute("ALTER TABLE cards RENAME TO gone")
+        other.execute("CREATE VIEW cards AS SELECT * FROM gone")
+    code, output = run("forget", "--uid", "9c599b32", "--register", register)
+    assert code == 1 and "the register cannot be written" in output and output.count("\n") == 1

@@ -13,6 +13,7 @@ from storage.mac import Hmac, derive
 
 UID = bytes.fromhex("9c599b32")
 OTHER = bytes.fromhex("9c599b33")
+THIRD = bytes.fromhex("01020304")
 DOORS = ("front", "yard", "garage")
 KEYS = {door: bytes((number,)) * 32 for number, door in enumerate(DOORS, 1)}
 
@@ -142,3 +143,15 @@ def test_other_kinds_and_refusals_say_nothing(check):
     refused = Event(**{**vars(one), "kind": record.REFUSED, "seq": 7})
     plain = Event(**{**vars(one), "detail": record.evidence(3, record.KIND_UID), "seq": 8})
     assert findings(check, [one, refused, plain, plain]) == []
+
+
+def test_a_card_that_the_office_learns_of_later_gets_its_passages(check):
+    world = World()
+    world.held = {"card": 5, "copy": 5}
+    world.passes("front", "card", THIRD)
+    world.passes("yard", "copy", THIRD)
+    assert findings(check, world.events[:1]) == []
+    keys = check._cards._keys
+    later = CopyCheck(check._store, Cards(keys, [("classic", THIRD)]))
+    assert list(later.catch_up()) == []
+    assert len(findings(later, world.events[1:])) == 1

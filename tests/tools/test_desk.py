@@ -66,7 +66,13 @@ def test_requests_and_answers():
     assert desk.read(4) == b"\xa5" * 16
     desk.write(4, bytes(16))
     desk.field()
-    assert board.asked[1:] == ["apdu 9060000000", "auth B 7 000000000000", "read 4", "write 4 " + "00" * 16, "field"]
+    assert board.asked[1:] == [
+        "apdu 9060000000",
+        "auth B 7 000000000000",
+        "read 4",
+        f"write 4 {'00' * 16} 0351",
+        "field",
+    ]
 
 
 def test_lines_of_the_board_between_answers_are_skipped():

@@ -61,3 +61,19 @@ def test_unknown_numbers_are_shown_as_they_are():
     assert names.reason(record.REFUSED, 200) == "200"
     assert names.reason(record.LIST, 0) == "-"
     assert names.trust(3) == "3"
+
+
+def test_details_are_told_in_words():
+    classic = record.evidence(1, record.KIND_CLASSIC, 1, True, 41)
+    assert names.detail(record.GRANTED, 0, classic) == "classic, key version 1, counter 41, group 1"
+    worn = record.evidence(0, record.KIND_CLASSIC, 2, False, 41)
+    assert names.detail(record.GRANTED, 0, worn) == "classic, key version 2, counter 41 (not moved on)"
+    assert names.detail(record.GRANTED, 0, record.evidence(3, record.KIND_UID)) == "uid (weak), group 3"
+    assert names.detail(record.GRANTED, 0, 3) == "uid (weak), group 3"  # of software that knew UIDs only
+    false = record.evidence(0, record.KIND_NTAG424)
+    assert names.detail(record.ALARM, record.ALARM_COPY_SUSPECTED, false) == "ntag424"
+    assert names.detail(record.REFUSED, record.SEVERAL_CARDS, 0) == "-"
+    assert names.detail(record.ALARM, record.ALARM_TAMPER, 0) == "-"
+    assert names.detail(record.REPEATED, record.UNKNOWN, 1200) == "1,200 refusals"
+    assert names.detail(record.CLOSED, record.CAUSE_CARD, 4) == "open for 4 s"
+    assert names.detail(200, 0, 4) == "-"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,8 @@ def _plain_words() -> Iterator[None]:
         _fail(str(error))
     except Ev2Error as error:
         _fail(f"the card refused: {error}; run the same command again, or reset the card")
+    except sqlite3.Error as error:
+        _fail(f"the register cannot be written ({error}); end the program that uses it, then run: menwei card check")
     except OSError as error:
         _fail(f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}")
 
@@ -171,7 +174,11 @@ def versions(
 def forget(uid: Annotated[str, typer.Option(help="UID in hex digits.")], register: RegisterFile = _REGISTER) -> None:
     """Take a lost or destroyed card out of the register. Revoke it at the doors first."""
     with _plain_words(), Register(_existing(register)) as book:
-        if not book.forget(bytes.fromhex(uid)):
+        try:
+            gone = book.forget(bytes.fromhex(uid))
+        except ValueError:
+            _fail(f"{uid} is no UID: it has 8 or 14 hex digits, as menwei card list shows them")
+        if not gone:
             _fail("this UID is not in the register")
         typer.echo("forgotten; the doors do not know of it: a card that is to open no more must be revoked there")
 

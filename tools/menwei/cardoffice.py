@@ -44,7 +44,8 @@ def act(
     def before_change(found: int) -> None:
         if action == "write" and found == FACTORY:
             register.check_new(kind, uid, community)
-        register.begin(kind, uid, community, number, card.magic)
+        # With the counter: a reset that is interrupted behind the trailer finds it no more
+        register.begin(kind, uid, community, number, card.magic, writer.counter)
 
     writer.before_change = before_change
     if row and row.counter and action == "write":

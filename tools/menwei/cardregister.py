@@ -106,15 +106,18 @@ class Register:
                 "perhaps a copy; if it is the same card and the old entry is to go, run: menwei card forget --uid UID"
             )
 
-    def begin(self, kind: str, uid: bytes, community: str, number: int, magic: bool = False) -> None:
-        """A card is about to be written; its line keeps the version that it had."""
+    def begin(
+        self, kind: str, uid: bytes, community: str, number: int, magic: bool = False, counter: int | None = None
+    ) -> None:
+        """A card is about to be written; its line keeps the version that it had, and the highest counter."""
         now = int(time.time())
         with self._base:
             self._base.execute(
-                "INSERT INTO cards VALUES (?, ?, ?, ?, 0, ?, NULL, ?, ?, ?) ON CONFLICT (kind, uid) DO UPDATE SET "
+                "INSERT INTO cards VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?) ON CONFLICT (kind, uid) DO UPDATE SET "
                 "community = excluded.community, number = excluded.number, state = excluded.state, "
+                "counter = nullif(max(coalesce(counter, 0), coalesce(excluded.counter, 0)), 0), "
                 "magic = excluded.magic, last_at = excluded.last_at",
-                (kind, uid.hex(), community, number, BEGUN, magic, now, now),
+                (kind, uid.hex(), community, number, BEGUN, counter, magic, now, now),
             )
 
     def done(self, kind: str, uid: bytes, version: int, counter: int | None = None, state: str = WRITTEN) -> None:

@@ -80,6 +80,7 @@ class Writer:
 
     def __init__(self) -> None:
         self.before_change: Callable[[int], None] = lambda _found: None
+        self.counter: int | None = None  # passages of a classic card, as far as they are known before it is changed
         self._announced = False
 
     def _changes(self, found: int) -> None:

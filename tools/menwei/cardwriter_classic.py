@@ -184,8 +184,8 @@ class ClassicWriter(Writer):
             counters = self._counters(version)
             if counters == [None, None]:
                 raise CardError("the card has no valid passage counter; reset it and write it again")
+            counter = self.counter = max(value for value in counters if value)
             self._changes(version)
-            counter = max(value for value in counters if value)
             spare = self._first + (1 if counters[0] == counter else 0)
             keys = self._of(wanted)
             self._put(spare, counter_block(keys.counter, spare, counter, door_version(wanted)))
@@ -198,8 +198,8 @@ class ClassicWriter(Writer):
         version = self._detect(factory_first=False)
         counter = None
         if version != FACTORY:
+            counter = self.counter = max((value for value in self._counters(version) if value), default=None)
             self._changes(version)
-            counter = max((value for value in self._counters(version) if value), default=None)
             self._write_trailer(FACTORY_KEY, FACTORY_ACCESS, FACTORY_KEY)
             self._done.append("the factory's keys were written")
         if not self._enter(FACTORY):

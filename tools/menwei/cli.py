@@ -24,7 +24,12 @@ from menwei.simdoor import SimError
 SCENARIOS = Path(__file__).with_name("scenarios")
 BY_HAND = "by_hand"
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="menwei: a door, and the people around it.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # there are keys among them
+    help="menwei: a door, and the people around it.",
+)
 image = typer.Typer(no_args_is_help=True, help="Flash images of doors, read with esptool or kept by the simulator.")
 app.add_typer(image, name="image")
 app.add_typer(cardcli.app, name="card")
@@ -107,11 +112,12 @@ def listen(
     ] = None,
 ) -> None:
     """Store, verify and acknowledge what doors report, and show it."""
+    from menwei.cardwriter import CardError
     from menwei.listen import listen as serve
 
     try:
         _until_interrupted(lambda stop: serve(_broker(broker), db, keys, console, stop, register))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, CardError) as error:
         console.print(str(error), markup=False, style="red")
         raise typer.Exit(1) from error
 

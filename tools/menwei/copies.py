@@ -7,7 +7,8 @@ A card of kind `classic` carries a counter that each passage moves on; the recor
 held afterwards. Two signs tell of a copy, in whatever order the records arrive (docs/security.md, "Copied cards"):
 
 * the same value was reached twice: by the card and by its copy;
-* a card came with a value below one that it had certainly reached before, as far as the clocks of both doors tell.
+* a card came with a value below one that it had certainly reached before: by the order of one journal, or as far as the
+  clocks of both doors tell.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from collections.abc import Iterable, Iterator
 
 from menwei.keyfile import KeyFile
 from menwei.names import CREDENTIALS
-from menwei.store import Event, Finding, Passed, Store
+from menwei.passed import Passed
+from menwei.store import Event, Finding, Store
 from storage import record
 from storage.mac import Hmac, derive
 
@@ -42,6 +44,12 @@ class Cards:
         if door not in self._doors:
             self._doors[door] = self._pseudonyms(door)
         return self._doors[door].get(pseudonym, f"{pseudonym} at {door}")
+
+    def renamed(self) -> Iterator[tuple[str, str]]:
+        """(name of a card that was not known, its name now) for all cards and doors."""
+        for door in self._keys.doors:
+            for pseudonym, name in self._pseudonyms(door).items():
+                yield f"{pseudonym} at {door}", name
 
     def _pseudonyms(self, door: str) -> dict[str, str]:
         door_key = self._keys.door_key(door)
@@ -71,7 +79,8 @@ class CopyCheck:
         self._cards = cards
 
     def catch_up(self) -> Iterator[tuple[str, Finding]]:
-        """Compare what is stored and was not compared yet; (door, finding)."""
+        """Compare what is stored and was not compared yet; (door, finding). Cards known by now get their names."""
+        self._store.rename_cards(self._cards.renamed())
         for event in self._store.events_not_compared():
             for finding in self.take(event):
                 yield event.door, finding
@@ -85,21 +94,20 @@ class CopyCheck:
             self._cards.name(event.door, event.pseudonym), counter, counted, *_span(event), event.door, event.epoch,
             event.seq,
         )  # fmt: skip
-        for other in self._store.add_passed(passed):
-            sign = _sign(passed, other) or _sign(other, passed)
-            if sign:
-                text = (
-                    f"a copy of card {passed.card} is in use: {sign} (record {passed.seq} of {passed.door}, "
-                    f"record {other.seq} of {other.door})"
-                )
-                yield Finding("copy", text, event.epoch, event.seq)
-                return
+        other = self._store.add_passed(passed)
+        if other:
+            text = (
+                f"a copy of card {passed.card} is in use: {_sign(passed, other)} "
+                f"(record {passed.seq} of {passed.door}, record {other.seq} of {other.door})"
+            )
+            yield Finding("copy", text, event.epoch, event.seq)
 
 
 def _sign(one: Passed, other: Passed) -> str:
+    """What is wrong with two passages of which one contradicts the other."""
     if one.counted and other.counted and one.counter == other.counter:
         return f"its counter reached {one.counter} twice"
-    came_with = other.counter - other.counted
-    if one.latest < other.earliest and came_with < one.counter:
-        return f"it came with counter {came_with} after it had left with {one.counter}"
-    return ""
+    same = (one.door, one.epoch) == (other.door, other.epoch)
+    if not (one.seq > other.seq if same else one.earliest > other.latest):
+        one, other = other, one
+    return f"it came with counter {one.counter - one.counted} after it had left with {other.counter}"

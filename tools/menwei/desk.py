@@ -30,6 +30,7 @@ _SENTENCES = {
     "nocard": "no card is on the reader; put one on it and run the command again",
     "several": "more than one card is on the reader; leave one",
     "fault": "the reader chip of the desk does not answer; check its wiring, then restart the board",
+    "damaged": "a line to the desk was damaged, nothing was written; check the cable, and run the same command again",
     "denied": "the card does not allow this; its access bits are not ours",
     "unsafe": "the desk refused to write this: it would lock the card",
 }
@@ -153,7 +154,7 @@ class SerialDesk:
         code = answer.removeprefix("error ").partition(":")[0]
         if code == "gone":
             raise CardGone(_GONE)
-        if code == "fault":
+        if code in ("fault", "damaged"):
             raise DeskError(_SENTENCES[code])
         if code in _SENTENCES:
             raise CardError(_SENTENCES[code])
@@ -204,11 +205,21 @@ class SerialDesk:
 
     def write(self, block: int, data: bytes) -> None:
         """Write 16 bytes."""
-        self._ask(f"write {block} {data.hex()}")
+        self._ask(f"write {block} {data.hex()} {_check(data + bytes((block,))):04x}")
 
     def field(self) -> None:
         """Switch the field off and on."""
         self._ask("field")
+
+
+def _check(data: bytes) -> int:
+    """CRC_A of ISO/IEC 14443-3 annex B, which the desk has at hand."""
+    crc = 0x6363
+    for byte in data:
+        mixed = (byte ^ crc) & 0xFF
+        mixed = (mixed ^ mixed << 4) & 0xFF
+        crc = crc >> 8 ^ mixed << 8 ^ mixed << 3 ^ mixed >> 4
+    return crc
 
 
 class _Refused(Exception):

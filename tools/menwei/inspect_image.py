@@ -24,7 +24,7 @@ from menwei.keyfile import KeyFile
 from menwei.rawflash import Finding
 
 EPOCH_2020 = datetime(2020, 1, 1, tzinfo=UTC)
-_BOOT, _GAP = 1, 15  # kinds
+_BOOT, _GRANTED, _GAP = 1, 2, 15  # kinds
 _UNCERTAIN = 31
 
 
@@ -196,6 +196,7 @@ def _journal(journal: Journal, options: Options) -> dict:
         "acknowledged": journal.acked,
         "records": len(records),
         "kinds": dict(Counter(names.kind(record.kind) for record in records).most_common()),
+        "credentials": _credentials(records),
         "boots": sum(record.kind == _BOOT for record in records),
         "boot_number": records[-1].boot if records else None,
         "time": _times(records),
@@ -215,6 +216,24 @@ def _journal(journal: Journal, options: Options) -> dict:
         "sectors_retired": scan.retired,
         "erases": _erases(scan.erases),
     }
+
+
+def _credentials(records: list[Record]) -> dict:
+    """What cards showed, by their kind: how often let in, refused and suspected, with which key versions."""
+    told: dict = {}
+    for record in records:
+        if not names.about_card(record.kind, record.reason):
+            continue
+        shown = names.evidence(record.detail)
+        counts = told.setdefault(
+            shown["kind"] or "uid", {"granted": 0, "refused": 0, "alarm": 0, "not_counted": 0, "versions": {}}
+        )
+        counts[names.kind(record.kind)] += 1
+        if record.kind == _GRANTED and shown["kind"] not in (None, "uid"):
+            counts["not_counted"] += shown["kind"] == "classic" and not shown["counted"]
+            version = str(shown["version"])
+            counts["versions"][version] = counts["versions"].get(version, 0) + 1
+    return dict(sorted(told.items()))
 
 
 def _times(records: list[Record]) -> dict:

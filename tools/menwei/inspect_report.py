@@ -132,6 +132,15 @@ def _journal(journal: dict, console: Console) -> None:
         for kind, count in journal["kinds"].items():
             table.add_row(kind.replace("_", " "), _number(count))
         console.print(table)
+    if journal["credentials"]:
+        columns = ("kind", "let in", "refused", "alarms", "counter not moved", "key versions let in")
+        table = _table("Cards shown", *columns)
+        for kind, counts in journal["credentials"].items():
+            numbers = [_number(counts[name]) for name in ("granted", "refused", "alarm")]
+            worn = _number(counts["not_counted"]) if kind == "classic" else _NOTHING
+            versions = ", ".join(f"{name}: {count:,}" for name, count in sorted(counts["versions"].items()))
+            table.add_row(kind + (" (weak)" if kind == "uid" else ""), *numbers, worn, versions or _NOTHING)
+        console.print(table)
     if journal["gaps"]:
         table = _table("Gaps", "sequence", "what", "records", "from", "to", "low / mid / high class", right=2)
         for gap in journal["gaps"]:

@@ -26,7 +26,7 @@ from menwei.upstream import UNIX_2020, Upstream
 
 _ROWS = 24
 _FINDINGS = 6
-_COLUMNS = ("time", "trust", "door", "seq", "event", "reason", "credential")
+_COLUMNS = ("time", "trust", "door", "seq", "event", "reason", "credential", "detail")
 _ALARM = 8
 
 
@@ -40,7 +40,8 @@ def cells(event: Event, people: Mapping[str, str] | None = None) -> list[str]:
     who = "" if not event.pseudonym.strip("0") else (people or {}).get(event.pseudonym, event.pseudonym)
     trust = names.trust(event.trust)
     reason = names.reason(event.kind, event.reason)
-    return [clock_time(event), trust, event.door, str(event.seq), names.kind(event.kind), reason, who]
+    detail = names.detail(event.kind, event.reason, event.detail)
+    return [clock_time(event), trust, event.door, str(event.seq), names.kind(event.kind), reason, who, detail]
 
 
 def event_table(events: deque[Event], people: Mapping[str, str] | None = None) -> Table:

@@ -1,6 +1,7 @@
 """Names of the numbers in a record, for people. docs/records.md says what they mean.
 
     names.kind(3), names.reason(3, 5)       # "refused", "cancelled"
+    names.detail(2, 0, 0x29A81)             # "classic, key version 1, counter 41, group 1"
 
 A number without a name, from a door newer than this tool, is shown as the number.
 """
@@ -84,3 +85,54 @@ def reason(kind_number: int, number: int) -> str:
 def trust(number: int) -> str:
     """Name of a grade of trust in a time."""
     return TRUST.get(number, str(number))
+
+
+# Alarms about a card: their detail is what it showed.
+_ABOUT_CARD = (record.ALARM_CANCELLED_CARD, record.ALARM_COPY_SUSPECTED, record.ALARM_MAGIC_CARD)
+_DETAILS = {
+    record.CLOSED: "open for {:,} s",
+    record.ALARM_ENDED: "after {:,} s",
+    record.COMMAND: "command {}",
+    record.COMMAND_REFUSED: "operator {}",
+    record.LIST: "revision {:,}",
+    record.CLOCK: "by {:,} s",
+    record.REPEATED: "{:,} refusals",
+    record.READER: "{:,} times since the start",
+}
+
+
+def about_card(kind_number: int, reason_number: int) -> bool:
+    """Whether the detail of such a record says what a card showed."""
+    if kind_number == record.ALARM:
+        return reason_number in _ABOUT_CARD
+    return kind_number == record.GRANTED or (kind_number == record.REFUSED and reason_number != record.SEVERAL_CARDS)
+
+
+def evidence(detail_number: int) -> dict:
+    """What a card showed, docs/records.md. `kind` is None in records of software that knew UIDs only."""
+    number = detail_number >> 6 & 7
+    return {
+        "group": detail_number & 63,
+        "kind": CREDENTIALS.get(number, str(number)) if number else None,
+        "version": detail_number >> 9 & 3,
+        "counted": bool(detail_number >> 11 & 1),
+        "counter": detail_number >> 12,
+    }
+
+
+def detail(kind_number: int, reason_number: int, number: int) -> str:
+    """The detail of a record in words; `-` where it carries none."""
+    if not about_card(kind_number, reason_number):
+        form = _DETAILS.get(kind_number)
+        return form.format(number) if form and (number or kind_number == record.LIST) else NOTHING
+    shown = evidence(number)
+    words = [shown["kind"] or "uid"]
+    if words[0] == "uid":
+        words[0] = "uid (weak)"
+    if shown["version"]:
+        words.append(f"key version {shown['version']}")
+    if shown["counter"] or shown["counted"]:
+        words.append(f"counter {shown['counter']:,}" + ("" if shown["counted"] else " (not moved on)"))
+    if shown["group"]:
+        words.append(f"group {shown['group']}")
+    return ", ".join(words)

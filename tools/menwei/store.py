@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from menwei.passed import Passed
 from storage import record
 
 _VERSION = 2
@@ -108,20 +109,6 @@ class Wreck:
     chain: bytes
     generation: int
     apart: bool
-
-
-@dataclass(frozen=True)
-class Passed:
-    """A passage of a card with a counter: what it certainly held afterwards, and between which seconds that was."""
-
-    card: str
-    counter: int
-    counted: bool
-    earliest: int
-    latest: int
-    door: str
-    epoch: str
-    seq: int
 
 
 @dataclass(frozen=True)
@@ -219,20 +206,30 @@ class Store:
         )
         return [Event(*row) for row in self._db.execute(query, (record.GRANTED, record.KIND_CLASSIC))]
 
-    def add_passed(self, passed: Passed) -> list[Passed]:
-        """Keep a passage with a counter; return those of the same card that it may contradict, nearest first."""
+    def add_passed(self, passed: Passed) -> Passed | None:
+        """Keep a passage with a counter; return the nearest of the same card that it contradicts (menwei.copies)."""
         with self._transaction():
             self._db.execute(
                 "INSERT OR IGNORE INTO counters VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 tuple(getattr(passed, name) for name in Passed.__dataclass_fields__),
             )
-            rows = self._db.execute(
-                "SELECT * FROM counters WHERE card = ?1 AND NOT (door = ?5 AND epoch = ?6 AND seq = ?7) AND ("
-                "(counted AND counter = ?2) OR (counter >= ?2 AND latest < ?3) OR (counter <= ?2 AND earliest > ?4)) "
-                "ORDER BY abs(counter - ?2), door, seq LIMIT 16",
-                (passed.card, passed.counter, passed.earliest, passed.latest, passed.door, passed.epoch, passed.seq),
-            ).fetchall()
-        return [Passed(*row[:2], bool(row[2]), *row[3:]) for row in rows]
+            # A journal knows the order of its own records; between journals only the clocks tell it.
+            same = "(door = ?6 AND epoch = ?7)"
+            before = f"CASE WHEN {same} THEN seq < ?8 ELSE latest < ?4 END"
+            after = f"CASE WHEN {same} THEN seq > ?8 ELSE earliest > ?5 END"
+            row = self._db.execute(
+                f"SELECT * FROM counters WHERE card = ?1 AND NOT ({same} AND seq = ?8) AND ("
+                "(counted AND ?3 AND counter = ?2) "
+                f"OR (counter > ?2 - ?3 AND {before}) OR (counter - counted < ?2 AND {after})) "
+                "ORDER BY abs(counter - ?2), door, seq LIMIT 1",
+                tuple(getattr(passed, name) for name in Passed.__dataclass_fields__),
+            ).fetchone()
+        return Passed(*row[:2], bool(row[2]), *row[3:]) if row else None
+
+    def rename_cards(self, names: Iterable[tuple[str, str]]) -> None:
+        """Give passages of cards the names that those have now: (old, new)."""
+        with self._transaction():
+            self._db.executemany("UPDATE counters SET card = ?2 WHERE card = ?1", names)
 
     def apart(self, door: str | None = None) -> list[Event]:
         """Records of other branches of a journal, in the order in which they arrived."""
