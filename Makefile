@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test soak fuzz mutants bench mpy lint fmt check clean
+.PHONY: help setup sim test soak fuzz mutants bench instructions mpy lint fmt check clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -41,6 +41,9 @@ mutants: $(STAMP) ## change listed lines one at a time: each must be noticed; AR
 
 bench: $(STAMP) ## measure, print beside target and alternative, write build/bench.json
 	$(BIN)/python -m tests.bench $(ARGS)
+
+instructions: $(STAMP) ## count the instructions of a look of the reader; needs valgrind
+	$(BIN)/python -m tests.bench.instructions
 
 lint: $(STAMP) ## check style
 	$(BIN)/ruff check .

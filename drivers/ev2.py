@@ -38,17 +38,10 @@ class Ev2:
 
     def __init__(self, transport, keys, kind):
         """`keys` are tuples (version, key number on the card, 16 bytes), the newest first."""
-        ntag = kind == NTAG424
-        self._link = IsoDep(transport, _FWT_NTAG_MS if ntag else _FWT_DESFIRE_MS)
-        self._select = _SELECT_NTAG if ntag else _SELECT_DESFIRE
-        self._message = bytearray(_MESSAGE_NTAG if ntag else _MESSAGE_DESFIRE)
         self.keys = keys
-        self._data = bytearray(_CLEAR + 32)
-        view = memoryview(self._data)
-        self._answer = view[:32]
-        self._secret = view[5:37]
-        self._clear = view[_CLEAR:]
-        self._random = bytearray(32)  # RndA || RndB'
+        self._transport = transport
+        self._ntag = kind == NTAG424
+        self._data = self._random = None
 
     async def prove(self, credential):
         """Try the key versions, the newest first. Gives PROVEN, with `version` set, FALSE or LOST.
@@ -58,15 +51,18 @@ class Ev2:
         """
         if credential.length != 7:
             return FALSE
-        link = self._link
-        data = self._data
+        # Made for each proof: between two of them the room is somebody else's, and no other kind keeps its own
+        link = IsoDep(self._transport, _FWT_NTAG_MS if self._ntag else _FWT_DESFIRE_MS)
+        self._data = data = bytearray(_CLEAR + 32)
+        self._random = bytearray(32)  # RndA || RndB'
         result = FALSE
         length = -1
         if await link.activate():
-            length = await link.exchange(data, self._put(self._select))
+            length = await link.exchange(data, self._put(_SELECT_NTAG if self._ntag else _SELECT_DESFIRE))
             if length == 2 and data[0] | 1 == 0x91 and not data[1]:
                 for version, number, master in self.keys:
                     key = self._card_key(master, credential.uid, number)
+                    self._put(_FIRST)
                     data[5] = number
                     length = await link.exchange(data, 8)
                     if length == 18 and data[16] == 0x91 and data[17] == 0xAF:
@@ -92,17 +88,18 @@ class Ev2:
         return length
 
     def _card_key(self, master, uid, number):
-        """The card's own key; with it the command that begins the exchange."""
-        message = self._message
+        """The card's own key."""
+        message = bytearray(_MESSAGE_NTAG if self._ntag else _MESSAGE_DESFIRE)
         message[1:8] = uid[:7]
         message[17] = number
-        self._put(_FIRST)
         return Cmac(master).tag(message, 18, 32)
 
     def _opened(self, key):
         """Both blocks of the answer, decrypted; of the first answer, which has only one, the second means nothing."""
-        aes(key, _CBC, bytes(16)).decrypt(self._answer, self._clear)
-        return self._clear
+        view = memoryview(self._data)
+        clear = view[_CLEAR:]
+        aes(key, _CBC, bytes(16)).decrypt(view[:32], clear)
+        return clear
 
     def _respond(self, key):
         """The second command, from the card's E(RndB): E(RndA || RndB rotated left by a byte)."""
@@ -112,7 +109,7 @@ class Ev2:
         for index in range(16):
             secret[16 + index] = clear[(index + 1) & 15]
         self._put(_SECOND)
-        aes(key, _CBC, bytes(16)).encrypt(secret, self._secret)
+        aes(key, _CBC, bytes(16)).encrypt(secret, memoryview(self._data)[5:37])
         self._data[37] = 0
 
     def _fits(self, key):

@@ -9,7 +9,7 @@ Registers and sections are those of the MFRC522 data sheet, revision 3.9. What o
 in tests/drivers/chip_mfrc522.py: no register is read to be modified, and one frame reads all status registers.
 """
 
-from time import ticks_add, ticks_diff, ticks_ms
+from time import ticks_diff, ticks_ms
 
 from micropython import const
 
@@ -42,7 +42,9 @@ _COLL_ERR = const(0x08)
 _OTHER_ERRORS = const(0x93)  # WrErr, BufferOvfl, ParityErr, ProtocolErr
 
 _FIFO_SIZE = const(64)
-_SHORT = const(12)  # frames up to here have their slice of the buffer ready
+_SHORT = const(11)  # frames that have their slice of the buffer ready are shorter than this, address included
+_FEW = const(7)  # and those that are received
+_READY = const(0x47C)  # of these: 2 to 6 and 10 bytes
 _TICK_US = const(25)  # of the chip's timer: 13.56 MHz / (2 * 169 + 1)
 _SLACK_MS = const(20)  # 64 bytes each way take 12 ms of air
 # A class of timeout of its own, which tells poll() that MFAuthent runs; no other frame has this number
@@ -90,15 +92,16 @@ class Mfrc522:
         self._exchange = spi.write_readinto
         self.frame = bytearray(1 + _FIFO_SIZE)
         self._view = memoryview(self.frame)
-        self._slices = [self._view[:size] for size in range(_SHORT + 1)]
         self._addresses = memoryview(_FIFO_READ * _FIFO_SIZE + b"\x00")
-        self._reads = [self._addresses[_FIFO_SIZE - count :] for count in range(_SHORT)]
+        # Slices by size, with the address in front: of the frames that every look has, the others are made when met
+        self._slices = [self._view[:size] if _READY >> size & 1 else None for size in range(_SHORT)]
+        self._reads = [self._addresses[-size:] if _READY >> size & 1 else None for size in range(_FEW)]
         self._pair = bytearray(2)
         self._status = bytearray(len(_STATUS))
-        self._framing = -1
+        self._begin = bytearray(b"\x1a\x00")  # BitFramingReg: StartSend and what is set there; 0 is not known
         self._timeout_us = 0
         self._wait_ms = 0
-        self._deadline = ticks_ms()
+        self._sent_ms = ticks_ms()
         self._antenna = 0
         self._scratch = 0x15
         self.version = 0
@@ -153,8 +156,9 @@ class Mfrc522:
         if timeout_us != self._timeout_us:
             self._timer(timeout_us)
         # BitFraming goes first alone when it changes: a chip that still holds StartSend would send with the old one
-        if last_bits != self._framing:
-            self._framing = last_bits
+        begin = self._begin
+        if last_bits | _START_SEND != begin[1]:
+            begin[1] = last_bits | _START_SEND
             self._register(_BIT_FRAMING, last_bits)
         cs = self._cs
         write = self._write
@@ -165,20 +169,18 @@ class Mfrc522:
         write(_FLUSH)
         cs(1)
         self.frame[0] = _FIFO_DATA  # the whole frame in one burst behind the address
-        data = self._slices[length + 1] if length < _SHORT else self._view[: length + 1]
+        length += 1
+        data = self._slices[length] if length < _SHORT else None
         cs(0)
-        write(data)
+        write(data or self._view[:length])
         cs(1)
         cs(0)
         write(_TRANSCEIVE)
         cs(1)
-        pair = self._pair
-        pair[0] = _BIT_FRAMING
-        pair[1] = _START_SEND | last_bits
         cs(0)
-        write(pair)
+        write(begin)
         cs(1)
-        self._deadline = ticks_add(ticks_ms(), self._wait_ms)
+        self._sent_ms = ticks_ms()
 
     def _timer(self, timeout_us):
         self._timeout_us = timeout_us
@@ -207,7 +209,12 @@ class Mfrc522:
             if status[2] & _OTHER_ERRORS or not 0 < count <= _FIFO_SIZE:
                 return GARBLED
             self.rx_last_bits = last_bits = status[4] & 0x07
-            self._take(count)
+            if count < _FEW - 1 and self._reads[count + 1]:
+                cs(0)
+                self._exchange(self._reads[count + 1], self._slices[count + 1])
+                cs(1)
+            else:
+                self._take(count)
             if last_bits:  # only complete bytes are a frame here
                 return NIBBLE if count == 1 and last_bits == 4 else GARBLED
             return count
@@ -217,7 +224,7 @@ class Mfrc522:
         authenticating = self._timeout_us == _AUTHENTICATION_US
         if authenticating and irq & _IDLE_IRQ:
             return 0 if self._read(_STATUS2) & _CRYPTO1_ON else TIMEOUT
-        if ticks_diff(ticks_ms(), self._deadline) < 0:
+        if ticks_diff(ticks_ms(), self._sent_ms) < self._wait_ms:
             return BUSY
         # The timer runs out whatever a card does, unless the first bits of an answer have stopped it
         if not (irq & _ERR_IRQ or authenticating):
@@ -250,9 +257,10 @@ class Mfrc522:
         self._timer(_AUTHENTICATION_US)
         self._put(_CLEAR_IRQ)
         self._put(_FLUSH)
-        self._fill(12)
+        frame[0] = _FIFO_DATA
+        self._put(self._view[:13])
         self._put(_AUTHENTICATE)
-        self._deadline = ticks_add(ticks_ms(), self._wait_ms)
+        self._sent_ms = ticks_ms()
 
     def plain(self):
         """End encryption: to be called however a MIFARE Classic session ends, or the reader is deaf from then on."""
@@ -260,9 +268,9 @@ class Mfrc522:
         self._put(_PLAIN)
 
     def push(self, length):
-        """Send frame[1:1 + length], 11 bytes at most, and do not listen. The exchange before ended in whole bytes."""
+        """Send frame[1:1 + length] and do not listen; 1 to 5 or 9 bytes. The exchange before ended in whole bytes."""
         self.frame[0] = _FIFO_DATA
-        self._put(self._slices[1 + length])
+        self._put(self._slices[length + 1])
         self._put(_TRANSMIT)
 
     def _put(self, data):
@@ -285,15 +293,9 @@ class Mfrc522:
         self._cs(1)
         return pair[1]
 
-    def _fill(self, length):
-        self.frame[0] = _FIFO_DATA
-        self._put(self._view[: 1 + length])
-
     def _take(self, count):
         """The FIFO into frame[1:], in one burst: an address for each byte, which comes after it."""
+        size = count + 1
         self._cs(0)
-        if count < _SHORT:
-            self._exchange(self._reads[count], self._slices[count + 1])
-        else:
-            self._exchange(self._addresses[_FIFO_SIZE - count :], self._view[: count + 1])
+        self._exchange(self._addresses[-size:], self._view[:size])
         self._cs(1)

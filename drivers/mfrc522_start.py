@@ -66,7 +66,7 @@ async def start(chip, stage):
         await _awake(chip)
     chip._put(_SOFT_RESET)
     await _awake(chip)
-    chip._framing = -1
+    chip._begin[1] = 0
     chip._timeout_us = 0
     chip.version = chip._read(_VERSION)
     if chip.version == 0x00 or chip.version == 0xFF or not _proven(chip):

@@ -2,8 +2,8 @@
 
     text = as_on_a_door(text)       # journal.append_long(…) becomes journal._d(…)
 
-Translated are attributes that neither the script nor a script that it imports defines itself, and what it imports from
-the door's modules.
+Translated are attributes that neither the script nor a script that it imports defines itself or lists as NOT_A_DOORS,
+and what it imports from the door's modules.
 """
 
 import ast
@@ -23,6 +23,8 @@ def _own(tree):
             found.add(node.name)
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
             found.add(node.attr)
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NOT_A_DOORS":
+            found |= set(ast.literal_eval(node.value))
         elif isinstance(node, ast.ImportFrom) and (FOLDER / f"{node.module}.py").exists():
             found |= _own(ast.parse((FOLDER / f"{node.module}.py").read_text()))
     return found

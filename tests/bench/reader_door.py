@@ -16,6 +16,7 @@ from drivers import iso14443a, mfrc522, mfrc522_start
 from drivers.iso14443a import Iso14443a
 from drivers.mfrc522 import Mfrc522
 
+NOT_A_DOORS = ("field", "uid")  # attributes of models, though modules of a door have some of the same name
 _CALL_US = 80
 _CARDS = {
     4: (b"\x04\x00", b"\x9c\x59\x9b\x32\x6c", b"\x08\xb6\xdd"),
