@@ -28,6 +28,7 @@ _UNIT_US = const(303)  # 256 * 16 / fc, rounded up; FWT and SFGT are this, doubl
 _ACTIVATION_US = const(6_000)  # 4.83 ms for RATS, 5.6.1.1, and for S(DESELECT), 8.1; the chip's clock is a poor one
 _TRIES = const(2)  # times that one block is asked for again
 _WAITS = const(2)  # S(WTX) in one exchange
+_PIECES = const(4)  # I-blocks of one answer: a card of ours needs one, and each may take its time
 _WAIT_MS = const(250)  # bound of an extended waiting time; the standard has 4949
 _GUARD_MS = const(20)  # bound of the SFGT; NTAG 424 DNA and DESFire have 0.6
 
@@ -110,6 +111,7 @@ class IsoDep:
         got = -1  # bytes of the answer; the card has not begun it
         tries = _TRIES
         waits = _WAITS
+        pieces = _PIECES
         pcb = 0  # 0: the I-block, else what is sent instead
         self.broken = False
         timeout_us = self._fwt_us
@@ -148,7 +150,8 @@ class IsoDep:
                 self._number = number ^ 1
                 got = max(got, 0)
                 count -= 1
-                if got + count > len(buf) or (not count and answer & _CHAINING):
+                pieces -= 1
+                if got + count > len(buf) or (answer & _CHAINING and not (count and pieces)):
                     break
                 for index in range(count):
                     buf[got + index] = frame[2 + index]

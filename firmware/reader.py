@@ -23,7 +23,6 @@ _TRIES = const(3)
 _PATIENCE_MS = const(700)
 _FAULTS = const(3)  # looks that fail in a row, though the chip seems well: then it is deaf
 _NOTE_MS = const(60_000)  # a chip that falls over every second must not fill the journal
-_COMPANY_MS = const(2000)
 _SAK_CLASSIC = const(0x08)  # AN10833: a rewritable card behaves as a MIFARE Classic
 _COPY_STEPS = const(48)  # pages of the journal looked at in one go: some 6 ms
 
@@ -48,7 +47,8 @@ class Reader:
         self._log = parts.log
         self._service = service
         self._tries = 0
-        self._checked_ms = self._granted_ms = self._lost_ms = ticks_ms()
+        self._let_in = False  # one of the cards that are there was
+        self._checked_ms = self._lost_ms = ticks_ms()
         self._noted_ms = ticks_add(self._checked_ms, -_NOTE_MS)
         self._faults = 0  # since the last look that worked
 
@@ -85,6 +85,7 @@ class Reader:
                     self._service.shown(passage.several())
                 elif not cards.present:
                     self._tries = 0
+                    self._let_in = False
             except OSError as error:
                 ondemand.drop(_STARTING)
                 self._faults += 1  # the next turn looks what is wrong, and after a second one does not ask
@@ -134,10 +135,9 @@ class Reader:
     def _judge(self, proof):
         self._service.tick()
         reason = self._passage.present(proof)
-        now_ms = ticks_ms()
         if reason == record.OK:
-            self._granted_ms = now_ms
-        elif self._cards.several and ticks_diff(now_ms, self._granted_ms) < _COMPANY_MS:
+            self._let_in = True
+        elif self._let_in and self._cards.several:
             return  # another card in the same purse: who was let in is not shown a refusal
         self._service.shown(reason)
 
