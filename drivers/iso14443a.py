@@ -61,6 +61,9 @@ _FIELD_ON_MS = const(7)  # 5.1 ms until a card must answer; ticks may be almost 
 _HALT_MS = const(5)
 _MISSES = const(3)  # clean timeouts in a row that mean: gone
 _REQUESTS = const(4)  # in one find()
+# A round through the event loop takes as long as a card's answer. So while one answers it is looked at so often, at
+# some 0.1 ms each, before the loop is given away.
+_LOOKS = const(16)
 
 # What find() is waiting for
 _START = const(0)
@@ -180,26 +183,35 @@ class Iso14443a(Presence):
         return self
 
     def __next__(self):
-        step = self._step
-        if step >= _REQUEST:
-            outcome = self.transport.poll()
-            if outcome == BUSY:
-                # Most likely nobody is there, and the chip's timer runs out 2.6 ms after sending
-                delay_ms = 2 if step == _REQUEST else 1
-            elif step == _SELECT:
-                delay_ms = self._selected(outcome)
-            elif step == _ANTICOLLISION:
-                delay_ms = self._anticollided(outcome)
+        looks = _LOOKS
+        while True:
+            step = self._step
+            if step >= _REQUEST:
+                outcome = self.transport.poll()
+                if outcome == BUSY:
+                    if step != _REQUEST and looks:
+                        looks -= 1
+                        continue
+                    # Most likely nobody is there, and the chip's timer runs out 2.6 ms after sending
+                    delay_ms = 2 if step == _REQUEST else 1
+                else:
+                    if step == _SELECT:
+                        delay_ms = self._selected(outcome)
+                    elif step == _ANTICOLLISION:
+                        delay_ms = self._anticollided(outcome)
+                    else:
+                        delay_ms = self._requested(outcome)
+                    if delay_ms and self._step > _REQUEST:
+                        continue  # a card is there, and answers within 1.2 ms
+            elif step == _FIELD_OFF:
+                self.transport.field(True)
+                self._not_before = ticks_add(ticks_ms(), _FIELD_ON_MS)
+                delay_ms = self._end(0)
             else:
-                delay_ms = self._requested(outcome)
-        elif step == _FIELD_OFF:
-            self.transport.field(True)
-            self._not_before = ticks_add(ticks_ms(), _FIELD_ON_MS)
-            delay_ms = self._end(0)
-        else:
-            delay_ms = ticks_diff(self._not_before, ticks_ms())
-            if not 0 < delay_ms <= _FIELD_ON_MS:
-                delay_ms = self._request()
+                delay_ms = ticks_diff(self._not_before, ticks_ms())
+                if not 0 < delay_ms <= _FIELD_ON_MS:
+                    delay_ms = self._request()
+            break
         if delay_ms:
             return next(sleep_ms(delay_ms))  # puts this task back into the queue, for then
         stop = self._stops.get(self._result) or StopIteration(self._result)

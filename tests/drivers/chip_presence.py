@@ -334,8 +334,18 @@ class Faults(WithPaper):
     def test_cancelled_in_the_middle(self):
         self.paper.script(WAKE + "0400", "9320 > 9c599b326c")
         search = self.cards.find(self.uid)
-        for _ in range(4):
+        for _ in range(3):
             search.__next__()
+        send = self.paper.send
+
+        def slow(*arguments):
+            send(*arguments)
+            self.paper.busy = 99
+
+        self.paper.send = slow
+        search.__next__()  # the request is answered, anticollision is under way
+        self.paper.send = send
+        self.assertEqual(self.paper.lines, [])
         # the card is in READY: deaf once
         self.assertEqual(self.find(*((WAKE + "silence",) + READ_4 + (HALT,))), 4)
 

@@ -33,7 +33,13 @@ MUTANTS = [
         _CONFIG,
     ),
     ("drivers/credential.py", "self._message[0] = self.kind", "self._message[0] = 1", "a UID stands for all", _PASSAGE),
-    ("firmware/reader.py", "if self._tries < _TRIES:", "if False:", "no second try", _READER),
+    (
+        "firmware/reader.py",
+        "if not self._tries:",
+        "if True:",
+        "a card that breaks off for ever is never refused",
+        _READER,
+    ),
     ("firmware/reader.py", "self._judge(PROVEN if kind == UID else LOST)", "self._judge(PROVEN)", "no keys", _READER),
     ("firmware/reader.py", "if self._faults > _FAULTS:", "if False:", "a deaf reader raises no alarm", _READER),
     (

@@ -39,14 +39,14 @@ MUTANTS = [
     ("drivers/isodep.py", "if not waits:", "if False:", "a card that asks for time without end", _ISODEP),
     (
         "drivers/isodep.py",
-        "if got + count > len(buf) or (not count and answer & _CHAINING):",
-        "if not count and answer & _CHAINING:",
+        "if got + count > len(buf) or (answer & _CHAINING and not (count and pieces)):",
+        "if answer & _CHAINING and not (count and pieces):",
         "an answer longer than the buffer",
         _ISODEP,
     ),
     (
         "drivers/isodep.py",
-        "if got + count > len(buf) or (not count and answer & _CHAINING):",
+        "if got + count > len(buf) or (answer & _CHAINING and not (count and pieces)):",
         "if got + count > len(buf):",
         "an empty chain without end",
         _ISODEP,

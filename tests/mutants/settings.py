@@ -30,9 +30,9 @@ MUTANTS = [
     ),
     (
         "storage/keys.py",
-        "if all(entry[0] != kind for entry in left):",
-        "if False:",
-        "the only key of a kind is dropped, and no such card can enter",
+        "if version not in versions[1:]:",
+        "if version not in versions:",
+        "the newest key of a kind is dropped, and no re-keyed card can enter",
         _KEYS,
     ),
     (
