@@ -1,6 +1,6 @@
 """A simulated door: wires the world, starts the firmware and listens to the control channel (docs/simulator.md).
 
-    micropython -X heapsize=200wK -m boards.sim.start flash=door.img world=door.json control=127.0.0.1:40001
+    micropython -X heapsize=220wK -m boards.sim.start flash=door.img world=door.json control=127.0.0.1:40001
 
 Tests that only want the simulated clock under asyncio:
 

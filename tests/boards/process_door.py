@@ -131,7 +131,7 @@ class Door:
         listener = socket.create_server(("127.0.0.1", 0))
         listener.settimeout(20)
         path = [self.folder / "code", OUT, OUT / "boards" / "sim", ROOT / "build" / "lib", ".frozen"]
-        command = [MICROPYTHON, "-X", "heapsize=200wK", "-m", "boards.sim.start", "flash=flash.img", "world=world.json"]
+        command = [MICROPYTHON, "-X", "heapsize=220wK", "-m", "boards.sim.start", "flash=flash.img", "world=world.json"]
         command += [f"mode={mode}", f"control=127.0.0.1:{listener.getsockname()[1]}", *words]
         self.process = subprocess.Popen(
             command,

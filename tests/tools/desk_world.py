@@ -1,6 +1,6 @@
 """A board in desk mode on the unix port: simulated chip and cards, serial port on stdin and stdout, real time.
 
-    micropython -X heapsize=200wK desk_world.py ntag424:04112233445566 [uid:9c599b32 ...] [leave=N] [prove=FILE]
+    micropython -X heapsize=220wK desk_world.py ntag424:04112233445566 [uid:9c599b32 ...] [leave=N] [prove=FILE]
 
 After `end` the card is shown to a door's provers with the card_keys of FILE, written as for provision.json.
 

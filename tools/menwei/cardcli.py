@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,13 @@ from typing import Annotated
 import typer
 
 from menwei import cardoffice
-from menwei.cardkeys import KINDS, CardKeyError, CardKeyFile
+from menwei.cardkeys import KINDS, CardKeyError, CardKeyFile, door_version
 from menwei.cardregister import Register, day
 from menwei.cardwriter import CardError, writer_for
 from menwei.desk import DeskError, SerialDesk
 from menwei.ev2host import Ev2Error
+from menwei.keyfile import KeyFile
+from menwei.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="Write, check, re-key and reset cards with a board in desk mode.")
 keys_app = typer.Typer(no_args_is_help=True, help="The key file of the card office.")
@@ -50,7 +53,7 @@ def _plain_words() -> Iterator[None]:
     except sqlite3.Error as error:
         _fail(f"the register cannot be written ({error}); end the program that uses it, then run: menwei card check")
     except OSError as error:
-        _fail(f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}")
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error) or type(error).__name__)
 
 
 def _fail(text: str) -> None:
@@ -246,6 +249,40 @@ def drop(
         dropped = book.drop(community, kind)
         book.save()
         typer.echo(f"{community}: {kind} version {dropped} is dropped, {left} cards were left; now export-door again")
+
+
+@keys_app.command("drop-at-doors")
+def drop_at_doors(
+    community: Community, kind: Kind, keys: Keys = _KEYS, register: RegisterFile = _REGISTER, *,
+    broker: Annotated[str, typer.Option(help="mqtt://HOST:PORT")],
+    door_keys: Annotated[Path, typer.Option(help="Key file of the doors (mode 0600).")],
+    db: Annotated[Path, typer.Option(help="Database of menwei listen.")] = Path("upstream.db"),
+    operator: Annotated[int, typer.Option(help="Who sends it, a number.")],
+    approver: Annotated[int, typer.Option(help="Who agreed to it, a number.")],
+    force: Annotated[bool, typer.Option("--force", help="Though cards are left that will open no more.")] = False,
+) -> None:  # fmt: skip
+    """Tell the doors of the key file to forget the previous version. Before `drop`, which the office does last."""
+    from menwei.dropkeys import drop_at_doors as send
+
+    with _plain_words():
+        entry = CardKeyFile.load(keys).kind(community, _kind(kind))
+        if entry.previous is None:
+            _fail(f"{community}: there is no previous version of {kind}")
+        left = cardoffice.left_on_previous(entry, register)
+        typer.echo(f"{left} cards still need version {entry.previous}")
+        if left and not force:
+            _fail("re-key them, or drop it with --force: they will open no more")
+        doors, store = KeyFile.load(door_keys), Store(db)
+        try:
+            version = door_version(entry.previous)
+            failed = asyncio.run(
+                send(broker, doors, store, doors.doors, kind, version, operator=operator, approver=approver,
+                     say=typer.echo)
+            )  # fmt: skip
+        finally:
+            store.close()
+        if failed:
+            _fail(f"{len(failed)} of {len(doors.doors)} doors were not told: run it again when they are there")
 
 
 @keys_app.command("export-door")

@@ -32,6 +32,7 @@ from menwei.scenario import Card
 from menwei.simdoor import EXIT_RESET, UNIX_2020, PowerLost, SimDoor
 from menwei.store import Event, Store
 from menwei.upstream import Upstream
+from storage import record
 from storage.mac import Hmac, derive
 from sync import messages
 from sync.upstream import pack_change
@@ -39,7 +40,6 @@ from sync.upstream import pack_change
 DOOR = "front-gate"
 SITE = "sim"
 
-_KIND_UID = b"\x01"
 _PSEUDONYM = 7
 _FOREVER = 0xFFFFFF
 # Long quiet times pass in pieces, in which sleeping tasks may wake up late, but not shortly before something is done.
@@ -60,6 +60,7 @@ class Stage:
         start_unix: the world's time when the door is first switched on; the computer's own if the time is real.
         broker_url: a broker that is there already, or None for an embedded one.
         database: the upstream's database, in the folder if None.
+        settings, card_keys: what the door is provisioned with besides.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Stage:
         broker_url: str | None = None,
         database: Path | None = None,
         settings: dict | None = None,
+        card_keys: list | None = None,
         mechanics: Mechanics | None = None,
         on_serial: Callable[[str], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
@@ -86,6 +88,7 @@ class Stage:
         self.broker_url = broker_url
         self._own_broker: EmbeddedBroker | None = None
         self._settings = settings or {}
+        self._card_keys = card_keys or []
         self._on_event = on_event
         self._random = random.Random(seed)
         # On somebody's own broker two simulations must not meet.
@@ -137,6 +140,7 @@ class Stage:
                 "journal_epoch": epoch.hex(),
                 "wifi_secret": "simulated",
                 "settings": {**settings, "keepalive_s": _KEEPALIVE_S, **self._settings},
+                "card_keys": self._card_keys,
             }
         )
         return keys
@@ -209,10 +213,10 @@ class Stage:
 
     # What the office does
 
-    def pseudonym(self, uid: bytes) -> bytes:
-        """What this door calls a card."""
+    def pseudonym(self, uid: bytes, kind: int = record.KIND_UID) -> bytes:
+        """What this door calls a card of a kind."""
         mac = Hmac(derive(self._door_key, b"pseudonym"))
-        mac.update(_KIND_UID + uid)
+        mac.update(bytes((kind,)) + uid)
         return mac.digest()[:_PSEUDONYM]
 
     def put(self, card: Card, valid_until: datetime | None = None) -> None:

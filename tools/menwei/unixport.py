@@ -10,7 +10,7 @@ from menwei.build import DOOR, ROOT
 
 # More than a plain ESP32 has, 96wK: the simulated board takes what is left over before the firmware starts
 # (docs/simulator.md).
-HEAP = "200wK"
+HEAP = "220wK"
 
 
 def command(module: str, *words: str) -> list[str]:

@@ -297,7 +297,8 @@ class Upstream:
         argument: int,
     ) -> Command:
         now = await self._look_at_clock()
-        number = session.last_number = session.last_number + 1
+        # Another program may command the same door through the same database.
+        number = session.last_number = max(session.last_number, self.store.last_command_id(door, session.nonce)) + 1
         deadline = session.up + int(now - session.at) + deadline_s
         body = wire.command_body(operation, reason, session.nonce, number, deadline, operator, approver, argument)
         consent = (wire.approval(self._key(door, b"approve"), body),) if approver else ()
