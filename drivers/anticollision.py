@@ -8,13 +8,12 @@ found by a later request, when this one is in HALT. `part` holds what is known o
 
 from micropython import const
 
+from drivers.presence import LENGTH, MISSED, MOST
+
 _SELECT_LEVEL_1 = const(0x93)
 _NOTHING = const(0x20)
 _TIMEOUT_US = const(2500)
 _MISSES = const(3)
-_MOST = const(4)
-_LENGTH = const(10)
-_MISSED = const(11)
 
 
 def collided(cards, frame, part):
@@ -84,21 +83,21 @@ def known(cards, entries, fresh):
     index = 0
     while index < count:
         card = entries[index]
-        length = card[_LENGTH]
+        length = card[LENGTH]
         at = 0
-        if length == fresh[_LENGTH]:
+        if length == fresh[LENGTH]:
             while at < length and card[at] == fresh[at]:
                 at += 1
         if at == length:
             found = card
-            found[_MISSED] = 0
+            found[MISSED] = 0
         index += 1
-    if found is fresh and count < _MOST:
+    if found is fresh and count < MOST:
         cards._count = count + 1
     gone = cards._absent
     if gone is not None and gone is not found and not cards._collided:
-        gone[_MISSED] += 1
-        if gone[_MISSED] >= _MISSES:
+        gone[MISSED] += 1
+        if gone[MISSED] >= _MISSES:
             index = 0
             while entries[index] is not gone:
                 index += 1

@@ -13,13 +13,11 @@ The valid one with the higher counter counts, and a passage writes the other, so
 are those of NXP's data sheet MF1S50YYX, section 12.
 """
 
-from asyncio import sleep_ms
-
 from micropython import const
 
 from drivers.cmac import Cmac
 from drivers.credential import FALSE, LOST, PROVEN
-from drivers.iso14443a import BUSY, NIBBLE, crc_a
+from drivers.iso14443a import NIBBLE, crc_a, outcome
 
 _KEY_A = const(0x60)
 _READ = const(0x30)
@@ -66,7 +64,7 @@ class Classic:
             version, sector, master = keys[attempt % len(keys)]
             key = self._derived(credential, sector, master, b"menwei A")
             transport.authenticate(_KEY_A, 4 * sector, key[:6], uid[length - 4 : length])
-            if not await self._outcome():
+            if not await outcome(transport):
                 return await self._passage(credential, version, sector, master)
         return FALSE if await self._select(uid, length) else LOST
 
@@ -157,11 +155,4 @@ class Classic:
         frame[1 + length] = crc & 0xFF
         frame[2 + length] = crc >> 8
         self._transport.send(2 + length, 0, _TIMEOUT_US)
-        return self._outcome()
-
-    async def _outcome(self):
-        outcome = BUSY
-        while outcome == BUSY:
-            await sleep_ms(1)
-            outcome = self._transport.poll()
-        return outcome
+        return outcome(self._transport)

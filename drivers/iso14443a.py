@@ -32,7 +32,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
-from drivers.presence import Presence
+from drivers.presence import MISSED, NEW, REQA, WUPA, Presence
 
 # Outcomes of Transport.poll(), beside a count of bytes
 BUSY = const(-1)
@@ -44,8 +44,6 @@ NIBBLE = const(-5)  # 4 bits, in frame[1] & 15: ACK or NAK of MIFARE Classic
 # Result of find(): more cards are in the field than can be told apart; present one alone
 SEVERAL = const(-1)  # as in drivers/presence.py
 
-_REQA = const(0x26)  # wakes cards in IDLE, 6.4.1
-_WUPA = const(0x52)  # and those in HALT
 _SELECT_LEVEL_1 = const(0x93)  # levels 2 and 3 are 0x95 and 0x97, 6.5.3.1
 _WHOLE = const(0x70)  # NVB: SELECT with all of the level
 _CRC_SELECT = const((0x5E12, 0x0AC2, 0x3972))  # CRC_A of the two bytes that SELECT begins with, by level
@@ -72,10 +70,6 @@ _REQUEST = const(2)
 _ANTICOLLISION = const(3)
 _SELECT = const(4)
 
-_LENGTH = const(10)  # as in drivers/presence.py
-_MISSED = const(11)
-_NEW = const(12)
-
 
 class ReaderFault(OSError):
     """The reader chip is dead or cut off. start() may be tried again."""
@@ -97,6 +91,15 @@ def crc_a(frame, start, end, crc=0x6363):
         word ^= word << 4 & 0xFF
         crc = crc >> 8 ^ word << 8 ^ word << 3 ^ word >> 4
     return crc
+
+
+async def outcome(transport):
+    """Wait for the end of the exchange that was begun; gives what poll() says then."""
+    result = BUSY
+    while result == BUSY:
+        await sleep_ms(1)
+        result = transport.poll()
+    return result
 
 
 class Iso14443a(Presence):
@@ -153,7 +156,7 @@ class Iso14443a(Presence):
                 self._step = _START
         self._requests = _REQUESTS
         self._heard = self._collided = self._chosen = False
-        self._code = _WUPA
+        self._code = WUPA
         self._target = None
         if self._count:
             self._next_turn()
@@ -162,7 +165,7 @@ class Iso14443a(Presence):
     def select(self, uid, length):
         """To be awaited like find(): wake the card of this UID. True when it is ACTIVE, until release() or lost()."""
         self.find(self._out)
-        self._code = _WUPA
+        self._code = WUPA
         self._target = uid
         self._size = length
         self._chosen = True
@@ -269,7 +272,7 @@ class Iso14443a(Presence):
             return self._request()
         if self._heard or self._chosen or not self.present:
             return self._end(0)
-        if self._code == _REQA:  # nobody beside those that are known
+        if self._code == REQA:  # nobody beside those that are known
             self._settle()
             return self._end(0)
         self._misses += 1
@@ -376,8 +379,8 @@ class Iso14443a(Presence):
         if target is None:
             target = self._read()
         else:
-            target[_MISSED] = 0
-        result = self._report(target) if target[_NEW] else 0
+            target[MISSED] = 0
+        result = self._report(target) if target[NEW] else 0
         if result and self.hold:
             self._held = True
         else:

@@ -10,7 +10,7 @@ from asyncio import sleep_ms
 
 from micropython import const
 
-from drivers.iso14443a import BUSY, NIBBLE
+from drivers.iso14443a import NIBBLE, outcome
 
 _WAKE = const(0x40)
 _OPEN = const(0x43)
@@ -40,8 +40,4 @@ async def is_magic(cards):
 async def _acknowledges(transport, byte, bits):
     transport.frame[1] = byte
     transport.send(1, bits, _TIMEOUT_US)
-    outcome = BUSY
-    while outcome == BUSY:
-        await sleep_ms(1)
-        outcome = transport.poll()
-    return outcome == NIBBLE and transport.frame[1] & 15 == _ACK
+    return await outcome(transport) == NIBBLE and transport.frame[1] & 15 == _ACK

@@ -5,11 +5,10 @@ A stage has helped when the registers are well and an exchange comes to its end.
 Needed after a fault only; who minds memory drops the module afterwards.
 """
 
-from asyncio import sleep_ms
-
 from micropython import const
 
-from drivers.iso14443a import BUSY, ReaderFault
+from drivers.iso14443a import ReaderFault, outcome
+from drivers.presence import WUPA
 
 _WITHOUT_POWER = const(3)
 _WITH_POWER = const(4)
@@ -35,10 +34,9 @@ async def recover(health):
 
 async def _works(chip):
     """Send WUPA: registers can be well in a chip that sends and times nothing. A card may be in READY afterwards."""
-    chip.frame[1] = 0x52
+    chip.frame[1] = WUPA
     chip.send(1, 7, 2500)
-    while chip.poll() == BUSY:
-        await sleep_ms(1)
+    await outcome(chip)
     return True
 
 

@@ -15,7 +15,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const, kbd_intr
 
-from drivers.iso14443a import BUSY, NIBBLE, SEVERAL, Iso14443a, ReaderFault, crc_a
+from drivers.iso14443a import NIBBLE, SEVERAL, Iso14443a, ReaderFault, crc_a, outcome
 from firmware.version import VERSION
 
 _PROTOCOL = const(1)
@@ -195,11 +195,7 @@ class Desk:
     async def _exchange(self, length, last_bits, timeout_us):
         transport = self._transport
         transport.send(length, last_bits, timeout_us)
-        count = BUSY
-        while count == BUSY:
-            await sleep_ms(1)
-            count = transport.poll()
-        return count
+        return await outcome(transport)
 
     async def _apdu(self, command):
         if not self._linked:
@@ -227,10 +223,7 @@ class Desk:
         self._active = False
         transport = self._transport
         transport.authenticate(0x60 + letter, block, key, self._uid[self._length - 4 : self._length])
-        count = BUSY
-        while count == BUSY:
-            await sleep_ms(1)
-            count = transport.poll()
+        count = await outcome(transport)
         self._sector = block >> 2
         if count == 0:
             return _OK

@@ -101,7 +101,7 @@ class Passage:
             self._accepted[group] >> credential.kind & 1,
             proof == PROVEN,
         )
-        evidence = record.evidence(group, credential.kind, credential.version, credential.counted, credential.counter)
+        evidence = self._evidence(group)
         if reason != record.OK:
             self._refuse(reason, evidence, proof == FALSE)
             return reason
@@ -142,9 +142,12 @@ class Passage:
         """Record an alert about the credential that was presented last, unless its refusal was folded."""
         if self._folded:
             return False
+        return self._record(record.ALARM, alarm, self._evidence(0))
+
+    def _evidence(self, group):
+        """What a record says of the credential that was presented last."""
         credential = self.credential
-        evidence = record.evidence(0, credential.kind, credential.version, credential.counted, credential.counter)
-        return self._record(record.ALARM, alarm, evidence)
+        return record.evidence(group, credential.kind, credential.version, credential.counted, credential.counter)
 
     def _refuse(self, reason, evidence, false=False):
         series = self._series[1]

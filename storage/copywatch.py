@@ -15,7 +15,6 @@ from storage import record
 
 _SLOTS = const(128)
 _SLOTS_IN_PAGE = const(8)
-_KIND_SHIFT = const(6)
 
 
 class CopyWatch:
@@ -61,7 +60,7 @@ class CopyWatch:
         return (
             record.code(page[offset]) == record.SINGLE
             and page[offset + record.KIND] == record.GRANTED
-            and record.get30(page, offset + record.DETAIL) >> _KIND_SHIFT & 7 == record.KIND_CLASSIC
+            and record.shown(record.get30(page, offset + record.DETAIL))[0] == record.KIND_CLASSIC
         )
 
     def _search(self):
@@ -86,7 +85,7 @@ class CopyWatch:
                 self._back = _SLOTS - 1
 
     def _compare(self, before):
-        held = self.evidence >> 12
-        if self.evidence >> 11 & 1:
+        _, _, counted, held = record.shown(self.evidence)
+        if counted:
             held -= 1  # what it held when it came
-        self.rolled_back = held < before >> 12
+        self.rolled_back = held < record.shown(before)[3]

@@ -131,6 +131,11 @@ def evidence(group, kind, version=0, counted=False, counter=0):
     return group | kind << 6 | (version & 3) << 9 | counted << 11 | (counter & 0x3FFFF) << 12
 
 
+def shown(detail):
+    """Return (kind, key version, counted, counter) of what evidence() made."""
+    return detail >> 6 & 7, detail >> 9 & 3, detail >> 11 & 1, detail >> 12
+
+
 def code(value):
     """What a slot with this first byte holds, one flipped bit forgiven; 0 for none of the four."""
     for known in b"\x55\x33\x3c\x0f":

@@ -7,7 +7,6 @@ from boards.sim import clock
 from boards.sim.classic import TEARS
 from boards.sim.classic import Classic as Card
 from classic_cards import NEW, OLD, SECTOR, UID_4, UID_7, block, classic_card, held
-from drivers import classic
 from drivers.classic import Classic
 from drivers.credential import CLASSIC, FALSE, LOST, PROVEN
 from drivers.iso14443a import ReaderFault
@@ -18,8 +17,6 @@ CRYPTO1_ON = 0x08
 
 
 class Counting(Proofs):
-    modules = (classic,)
-
     def setUp(self):
         super().setUp()
         self.prover = Classic(self.bench.cards, [(7, SECTOR, NEW), (6, SECTOR, OLD)])

@@ -5,11 +5,12 @@ import gc
 
 from boards.sim import clock, pins
 from boards.sim.cards import ACTIVE, HALT, Card
-from chip_reader import CS, RST, Bench, UIDS
+from chip_reader import UIDS, Bench
 from drivers.health import Health
 from drivers.iso14443a import Iso14443a, ReaderFault
 from drivers.mfrc522 import Mfrc522
 from machine import SPI, Pin
+from virtual_board import CS, RST
 from unittest import TestCase
 
 POWER = 18

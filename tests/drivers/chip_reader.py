@@ -5,17 +5,13 @@ import random
 from time import ticks_us
 from unittest import TestCase
 
-from boards.sim import clock, pins, spibus
+from boards.sim import clock
 from boards.sim.cards import Card
-from boards.sim.mfrc522_chip import Mfrc522Chip
-from drivers import iso14443a, mfrc522, mfrc522_start, recovery
 from drivers.iso14443a import Iso14443a, ReaderFault
 from drivers.mfrc522 import Mfrc522
-from machine import SPI, Pin
+from machine import Pin
+from virtual_board import CS, Board
 
-CS = 16
-RST = 17
-CALL_US = 80  # what one SPI call costs on the chip
 POLL_MS = 10
 
 UIDS = (
@@ -24,59 +20,29 @@ UIDS = (
     b"\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a",
 )
 
-# The drivers take these names from time and asyncio at import; on the simulated board they are its own.
-for module in (iso14443a, mfrc522, mfrc522_start):
-    module.ticks_ms = clock.ticks_ms
-    module.ticks_add = clock.ticks_add
-    module.ticks_diff = clock.ticks_diff
 
+class Bench(Board):
+    """Looks for cards, and notes for how long the loop was not given away."""
 
-class Bench:
-    """The board's wires, and a loop that only runs the one task."""
-
-    def __init__(self, start_us=0, **options):
-        clock.setup("virtual", start_us)
-        pins.forget()
-        spibus.call_us = CALL_US
-        self.chip = Mfrc522Chip(clock, **options)
-        spibus.attach(CS, self.chip)
-        pins.on_change(RST, lambda _pin, level: self.chip.reset_pin(level))
-        self.spi = SPI(2, baudrate=4_000_000)
-        self.reader = Mfrc522(self.spi, Pin(CS, Pin.OUT, value=1), Pin(RST, Pin.OUT, value=0))
-        self.cards = Iso14443a(self.reader)
+    def __init__(self, **options):
+        super().__init__(**options)
         self.uid = bytearray(10)
         self.blocked_us = 0
         self.sleeps = 0
         self._since_us = clock.now_us()
-        for module in (iso14443a, mfrc522, mfrc522_start, recovery):
-            module.sleep_ms = self.sleep_ms
-
-    def close(self):
-        spibus.call_us = 0
 
     def sleep_ms(self, delay_ms):
-        """As asyncio's: until the millisecond ticks have moved on by delay_ms."""
         self.blocked_us = max(self.blocked_us, clock.now_us() - self._since_us)
         self.sleeps += 1
-        clock.sleep_us(delay_ms * 1000 - clock.now_us() % 1000)
+        turn = super().sleep_ms(delay_ms)
         self._since_us = clock.now_us()
-        return iter((None,))
+        return turn
 
     def run(self, awaitable):
-        """Await it."""
         self._since_us = clock.now_us()
-        try:
-            while True:
-                if hasattr(awaitable, "send"):
-                    awaitable.send(None)
-                else:
-                    awaitable.__next__()
-        except StopIteration as stop:
-            self.blocked_us = max(self.blocked_us, clock.now_us() - self._since_us)
-            return stop.value
-
-    def start(self):
-        return self.run(self.cards.start())
+        result = super().run(awaitable)
+        self.blocked_us = max(self.blocked_us, clock.now_us() - self._since_us)
+        return result
 
     def find(self):
         result = self.run(self.cards.find(self.uid))

@@ -10,7 +10,7 @@ from os import urandom
 
 from boards.sim.cards import crc_fits, with_crc
 from boards.sim.ev2 import cmac
-from drivers import classic
+from drivers import iso14443a
 from drivers.classic import Classic
 from drivers.credential import CLASSIC, FALSE, LOST, PROVEN, Credential
 from drivers.iso14443a import BUSY, COLLISION, GARBLED, NIBBLE, TIMEOUT, ReaderFault
@@ -204,8 +204,8 @@ def session(air, prover, credential, counts):
 def run(count, seed):
     """Let cards answer `count` times. Gives results and how often each came. Raises Wrong."""
     random.seed(seed)
-    real = classic.sleep_ms
-    classic.sleep_ms = no_sleep
+    real = iso14443a.sleep_ms
+    iso14443a.sleep_ms = no_sleep
     air = Air()
     credential = Credential()
     credential.uid[:4] = UID
@@ -227,5 +227,5 @@ def run(count, seed):
     except Exception as error:
         raise Wrong("seed %r, session %d: %r" % (seed, turn, error))
     finally:
-        classic.sleep_ms = real
+        iso14443a.sleep_ms = real
     return counts

@@ -59,8 +59,8 @@ MUTANTS = [
     ),
     (
         "storage/copywatch.py",
-        "self.rolled_back = held < before >> 12",
-        "self.rolled_back = held <= before >> 12",
+        "self.rolled_back = held < record.shown(before)[3]",
+        "self.rolled_back = held <= record.shown(before)[3]",
         "every second passage of a holder is suspected",
         _WATCH,
     ),

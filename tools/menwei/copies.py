@@ -23,9 +23,6 @@ from storage import record
 from storage.mac import Hmac, derive
 
 _KIND = {name: number for number, name in CREDENTIALS.items()}
-_KIND_SHIFT, _KIND_MASK = 6, 7
-_COUNTED = 1 << 11
-_COUNTER_SHIFT = 12
 _PSEUDONYM = 7
 _NEVER = 1 << 40
 
@@ -87,12 +84,12 @@ class CopyCheck:
 
     def take(self, event: Event) -> Iterator[Finding]:
         """Store the counter of a new passage; what it says of a copy. Events of other kinds say nothing."""
-        if event.kind != record.GRANTED or event.detail >> _KIND_SHIFT & _KIND_MASK != record.KIND_CLASSIC:
+        kind, _, counted, counter = record.shown(event.detail)
+        if event.kind != record.GRANTED or kind != record.KIND_CLASSIC:
             return
-        counter, counted = event.detail >> _COUNTER_SHIFT, bool(event.detail & _COUNTED)
         passed = Passed(
-            self._cards.name(event.door, event.pseudonym), counter, counted, *_span(event), event.door, event.epoch,
-            event.seq,
+            self._cards.name(event.door, event.pseudonym), counter, bool(counted), *_span(event),
+            event.door, event.epoch, event.seq,
         )  # fmt: skip
         other = self._store.add_passed(passed)
         if other:

@@ -110,13 +110,13 @@ def about_card(kind_number: int, reason_number: int) -> bool:
 
 def evidence(detail_number: int) -> dict:
     """What a card showed, docs/records.md. `kind` is None in records of software that knew UIDs only."""
-    number = detail_number >> 6 & 7
+    number, version, counted, counter = record.shown(detail_number)
     return {
         "group": detail_number & 63,
         "kind": CREDENTIALS.get(number, str(number)) if number else None,
-        "version": detail_number >> 9 & 3,
-        "counted": bool(detail_number >> 11 & 1),
-        "counter": detail_number >> 12,
+        "version": version,
+        "counted": bool(counted),
+        "counter": counter,
     }
 
 

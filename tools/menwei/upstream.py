@@ -248,20 +248,22 @@ class Upstream:
 
     # Commands
 
-    async def unlock(self, door: str, *, operator: int, approver: int, reason: int, deadline_s: int = 30) -> Command:
-        """Unlock a door once, in its present session, with the approver's consent."""
+    def _present(self, door: str) -> Session:
         session = self.sessions.get(door)
         if session is None:
             raise NoSession(f"door {door} is not connected; a command cannot wait for it")
+        return session
+
+    async def unlock(self, door: str, *, operator: int, approver: int, reason: int, deadline_s: int = 30) -> Command:
+        """Unlock a door once, in its present session, with the approver's consent."""
+        session = self._present(door)
         return await self._command(door, session, messages.OP_UNLOCK, deadline_s, operator, approver, reason, 0)
 
     async def drop_card_key(
         self, door: str, kind: int, version: int, *, operator: int, approver: int, reason: int, deadline_s: int = 30
     ) -> Command:
         """End a rotation: the door forgets this version of a card read key. The sender knows how many cards need it."""
-        session = self.sessions.get(door)
-        if session is None:
-            raise NoSession(f"door {door} is not connected; a command cannot wait for it")
+        session = self._present(door)
         argument = kind | version << 8
         return await self._command(
             door, session, messages.OP_DROP_CARD_KEY, deadline_s, operator, approver, reason, argument
