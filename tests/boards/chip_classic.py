@@ -1,6 +1,7 @@
 """MIFARE Classic on air, through the reader chip: authentication, memory, access bits, torn writes, copies."""
 
 import json
+import random
 
 from boards.sim.cards import ACTIVE, HALT, IDLE, Card, with_crc
 from boards.sim.classic import Classic
@@ -160,7 +161,9 @@ class Authentication(Reader):
         self.assertTrue(self.again(4))
 
     def test_plain_and_encrypted_do_not_mix(self):
-        card = self.prepare(Classic(UID4))
+        # Known nonces: one encrypted request in 64 happens to be a right one, and a card answers it.
+        random.seed(1)
+        card = self.prepare(Classic(UID4, seed=1))
         self.select()
         self.assertTrue(self.authenticate(4))
         self.plain()
