@@ -22,9 +22,11 @@ from drivers.signals import Player
 from firmware import config, systemclock
 from firmware.clock import Clock, Uptime
 from firmware.door import Door
+from firmware.kept import Kept
 from firmware.log import Log
 from firmware.passage import Passage
 from firmware.reader import of_kind
+from firmware.recorder import Recorder
 from firmware.service import Service
 from firmware.version import BUILT_S
 from storage import record
@@ -153,6 +155,7 @@ def build():
     parts.lock = lock
     parts.reset_cause = machine.reset_cause()
     keys = Keys(esp32.NVS("menwei"), board.ROOT)
+    parts.kept = Kept(esp32.NVS("kept"))
     store = Settings(board.ROOT)
     journal = parts.journal = Journal(_partition("journal"))
     allowlist = parts.allowlist = Allowlist(_partition("cards"))
@@ -176,10 +179,11 @@ def build():
     uptime = parts.uptime = Uptime()
     clock = parts.clock = _clock(journal, settings, uptime)
     log = parts.log = Log(sys.stdout.write, clock, uptime)
+    recorder = parts.recorder = Recorder(journal, clock, log)
     door = parts.door = Door(settings["held_warn_s"], settings["held_alarm_s"], settings["forced_alarm"])
     # Without its key a door knows nobody: pseudonyms under a random key match no entry and tell nobody anything.
     key = os.urandom(32) if keys.lost else keys.purpose(b"pseudonym")
-    parts.passage = Passage(key, allowlist, journal, clock, uptime, door, lock, settings)
+    parts.passage = Passage(key, allowlist, recorder, clock, uptime, door, lock, settings)
     outputs = [machine.Pin(number, machine.Pin.OUT, value=0) for number in board.PINS_SIGNALS]
     parts.player = Player(*outputs)
     _read_cards(parts, keys, chip)
@@ -189,7 +193,7 @@ def build():
         parts.alarms.append(record.ALARM_SETTINGS_LOST)
     service = Service(parts)
     if settings["host"] and not keys.lost:
-        service.link = Link(settings, keys, journal, allowlist, service)
+        recorder.link = Link(settings, keys, journal, allowlist, service)
     if refusal:
         log.error("boot", "provision.json is refused, nothing of it was taken", error=refusal)
     if keys.lost:

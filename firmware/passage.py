@@ -1,6 +1,6 @@
 """The card path: credential, pseudonym, decision, durable record, lock. Nothing here waits.
 
-    passage = Passage(pseudonym_key, allowlist, journal, clock, uptime, door, lock, settings)
+    passage = Passage(pseudonym_key, allowlist, recorder, clock, uptime, door, lock, settings)
     length = await reader.find(passage.credential.uid)
     kind = passage.recognise(length, reader.sak)
     proof = await provers[kind].prove(passage.credential) if kind in provers else PROVEN
@@ -30,7 +30,7 @@ _SAK = const(b"\x00\x00\x08\x20\x20")
 class Passage:
     """Judges what is held to the reader and lets the lock go."""
 
-    def __init__(self, key, allowlist, journal, clock, uptime, door, lock, settings):
+    def __init__(self, key, allowlist, recorder, clock, uptime, door, lock, settings):
         """Prepare for the first card.
 
         Args:
@@ -41,7 +41,7 @@ class Passage:
 
         self._hmac = Hmac(key)
         self._allowlist = allowlist
-        self._journal = journal
+        self._note = recorder.note
         self._clock = clock
         self._uptime = uptime
         self._series = (Series(_STRANGERS), Series(_KNOWN), Series(_KNOWN))
@@ -105,7 +105,7 @@ class Passage:
         if reason != record.OK:
             self._refuse(reason, evidence, proof == FALSE)
             return reason
-        recorded = self._record(record.GRANTED, reason, evidence)
+        recorded = self._note(record.GRANTED, reason, self.pseudonym, evidence)
         if not recorded and (entry.limited or group not in self._residents):
             return record.NOT_RECORDED
         if entry.limited:
@@ -113,7 +113,7 @@ class Passage:
             try:
                 self._allowlist.use(pseudonym)
             except OSError:
-                self._record(record.REFUSED, record.NOT_RECORDED, evidence)
+                self._note(record.REFUSED, record.NOT_RECORDED, self.pseudonym, evidence)
                 return record.NOT_RECORDED
         if not recorded:
             self.unrecorded += 1
@@ -134,7 +134,7 @@ class Passage:
         uptime_s = self._uptime.seconds
         for series in self._series:
             if series.over(uptime_s) and (
-                not series.count or self._record(record.REPEATED, series.reason, series.count, series.pseudonym)
+                not series.count or self._note(record.REPEATED, series.reason, series.pseudonym, series.count)
             ):
                 series.close()
 
@@ -142,7 +142,7 @@ class Passage:
         """Record an alert about the credential that was presented last, unless its refusal was folded."""
         if self._folded:
             return False
-        return self._record(record.ALARM, alarm, self._evidence(0))
+        return self._note(record.ALARM, alarm, self.pseudonym, self._evidence(0))
 
     def _evidence(self, group):
         """What a record says of the credential that was presented last."""
@@ -157,17 +157,8 @@ class Passage:
             series = self._series[2]
         self._folded = series.folds(reason, self.pseudonym, self._uptime.seconds)
         if not self._folded:
-            self._record(record.REFUSED, reason, evidence)
+            self._note(record.REFUSED, reason, self.pseudonym, evidence)
             if reason == record.CANCELLED:
-                self._record(record.ALARM, record.ALARM_CANCELLED_CARD, evidence)
+                self._note(record.ALARM, record.ALARM_CANCELLED_CARD, self.pseudonym, evidence)
             elif false and reason == record.NOT_PROVEN:
-                self._record(record.ALARM, record.ALARM_COPY_SUSPECTED, evidence)
-
-    def _record(self, kind, reason, detail, pseudonym=None):
-        clock = self._clock
-        self._journal.stamp(clock.now_s, clock.trust, clock.uncertainty)
-        try:
-            self._journal.append(kind, reason, pseudonym or self.pseudonym, detail)
-        except OSError:
-            return False
-        return True
+                self._note(record.ALARM, record.ALARM_COPY_SUSPECTED, self.pseudonym, evidence)

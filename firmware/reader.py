@@ -45,6 +45,7 @@ class Reader:
         self._passage = parts.passage
         self._magic_alarm = parts.settings["magic_alarm"]
         self._log = parts.log
+        self._recorder = parts.recorder
         self._service = service
         self._tries = 0
         self._let_in = False  # one of the cards that are there was
@@ -70,7 +71,7 @@ class Reader:
                 found = await cards.find(uid)
                 if self._faults:
                     self._faults = 0
-                    self._service.alarm_off(record.ALARM_READER)
+                    self._recorder.alarm_off(record.ALARM_READER)
                 if found > 0:
                     kind = passage.recognise(found, cards.sak)
                     if kind in self._provers:
@@ -90,7 +91,7 @@ class Reader:
                 ondemand.drop(_STARTING)
                 self._faults += 1  # the next turn looks what is wrong, and after a second one does not ask
                 if self._faults > _FAULTS:
-                    if self._service.alarm_on(record.ALARM_READER):
+                    if self._recorder.alarm_on(record.ALARM_READER):
                         self._log.error("reader", "deaf", error=error)
                     await sleep_ms(_RETRY_MS)
             await sleep_ms(cards.poll_ms)
@@ -106,7 +107,7 @@ class Reader:
         if stage:
             if not 0 <= ticks_diff(self._checked_ms, self._noted_ms) < _NOTE_MS:
                 self._noted_ms = self._checked_ms
-                self._service.note(record.READER, stage, None, health.recoveries[stage])
+                self._recorder.note(record.READER, stage, None, health.recoveries[stage])
             self._log.warning("reader", "brought back", stage=stage)
             ondemand.drop(_STARTING)
 
@@ -133,7 +134,7 @@ class Reader:
         self._judge(proof)
 
     def _judge(self, proof):
-        self._service.tick()
+        self._service.watch.tick()
         reason = self._passage.present(proof)
         if reason == record.OK:
             self._let_in = True
@@ -169,4 +170,4 @@ class Reader:
                     return
                 if copies.rolled_back:
                     self._log.warning("access", "copy suspected")
-                    self._service.note(record.ALARM, record.ALARM_COPY_SUSPECTED, copies.pseudonym, copies.evidence)
+                    self._recorder.note(record.ALARM, record.ALARM_COPY_SUSPECTED, copies.pseudonym, copies.evidence)

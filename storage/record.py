@@ -50,6 +50,14 @@ GAP = const(15)  # long record: records given up, counted per class
 REPEATED = const(16)  # detail: refusals that were only counted; reason and pseudonym: of the last of them
 DROPPED = const(17)  # a tombstone gives way; pseudonym: as far as the list still knows it
 READER = const(18)  # the reader chip was brought back; reason: by which stage; detail: how often since start
+HOUR = const(19)  # long record: how the hour went, docs/closed-rate.md; detail: hours since 2020-01-01
+SELF_TEST = const(20)  # reason: first item that failed, 0 all well; detail: a bit for each item that failed
+MODE = const(21)  # the door works differently from now on; reason: mode; detail: its argument
+
+# Added to the reason of GRANTED: with which reservation.
+IN_GRACE = const(0x10)  # past its end, within the days of grace
+ABOVE_FLOOR = const(0x20)  # the clock stands at its floor: whether the card has ended is not known
+UNTOLD = const(0x40)  # out of touch with upstream: a cancellation may not have come through
 
 # Reason of GRANTED and REFUSED.
 OK = const(0)
@@ -66,6 +74,7 @@ SEVERAL_CARDS = const(10)
 NOT_RECORDED = const(11)  # visitors and commands when the journal cannot be written
 NOT_PROVEN = const(12)  # on the list as a card that proves itself, and it did not
 TOO_WEAK = const(13)  # a kind of credential that this door or this group does not take
+PASSED_BACK = const(14)  # shown again on the same side without having left: anti-passback
 
 # Cause of an opening.
 CAUSE_NONE = const(0)
@@ -76,6 +85,7 @@ CAUSE_INTERCOM = const(4)
 CAUSE_KEY = const(5)
 CAUSE_HANDLE = const(6)
 CAUSE_FIRE = const(7)
+CAUSE_SCHEDULE = const(8)  # free passage at this time of day
 
 # Alarm. CANCELLED_CARD is an alert: it is raised and ends with the showing.
 ALARM_FORCED = const(1)
@@ -93,6 +103,27 @@ ALARM_LIST_FULL = const(12)
 ALARM_SETTINGS_LOST = const(13)
 ALARM_COPY_SUSPECTED = const(14)  # an alert, as CANCELLED_CARD is
 ALARM_MAGIC_CARD = const(15)  # an alert
+ALARM_LOCK_FAULT = const(16)
+ALARM_EXIT_STUCK = const(17)
+ALARM_SENSOR_FAULT = const(18)
+ALARM_AJAR = const(19)
+ALARM_WRONG_TRIES = const(20)  # an alert
+ALARM_CLOSER_SLOW = const(21)
+ALARM_CLOCK_DOUBTED = const(22)
+ALARM_CLOCK_LOST = const(23)
+ALARM_SELF_TEST = const(24)
+
+# Mode of a door, the reason of MODE.
+MODE_LOCKED_DOWN = const(1)
+MODE_LOCK_DOWN_ENDED = const(2)
+MODE_PROPPED = const(3)  # detail: seconds
+MODE_PROP_ENDED = const(4)
+MODE_FREE = const(5)  # free passage begins
+MODE_FREE_ENDED = const(6)
+MODE_ARMED = const(7)
+MODE_DISARMED = const(8)
+MODE_MUTED = const(9)  # detail: seconds
+MODE_RESET_ASKED = const(10)  # upstream asks for somebody to reset the fire release at the door
 
 # Kind of a credential: 0 in records of older software, which knew UIDs only.
 KIND_UID = const(1)
@@ -114,7 +145,7 @@ SYNCHRONISED = const(2)
 # Class by kind: 0 goes first under pressure, 2 last.
 LOW = const(0)
 HIGH = const(2)
-_CLASSES = b"\x02\x01\x02\x01\x02\x01\x00\x00\x02\x02\x02\x02\x01\x01\x01\x02\x01\x02\x01"
+_CLASSES = b"\x02\x01\x02\x01\x02\x01\x00\x00\x02\x02\x02\x02\x01\x01\x01\x02\x01\x02\x01\x01\x01\x02"
 
 
 def class_of(kind, reason):

@@ -18,6 +18,12 @@ from storage.mac import Hmac, same
 OP_UNLOCK = const(1)
 OP_SET_TIME = const(2)
 OP_DROP_CARD_KEY = const(3)  # argument: kind, version << 8
+OP_LOWER_CLOCK = const(4)  # argument: the time; also below the floor, hence with an approver
+OP_LOCK_DOWN = const(5)  # argument: 1 begins, 0 ends it
+OP_PROP = const(6)  # argument: seconds, 0 ends it; with an approver
+OP_MUTE = const(7)  # argument: seconds for which the sounder is silent
+OP_SELF_TEST = const(8)
+OP_ASK_RESET = const(9)  # somebody is to reset the fire release at the door
 
 # Result of a command; also the reason of a refused message.
 DONE = const(0)

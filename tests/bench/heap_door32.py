@@ -116,6 +116,12 @@ class NVS:
     def set_blob(self, name, blob):
         self._blob = bytes(blob)
 
+    def get_i32(self, name):
+        raise OSError(-4354)  # ESP_ERR_NVS_NOT_FOUND
+
+    def set_i32(self, name, value):
+        pass
+
     def commit(self):
         pass
 

@@ -96,7 +96,7 @@ base = gc.mem_alloc()
 from firmware import assembly
 
 service = assembly.build()
-passage = service._passage
+passage = service.passage
 reader = service.reader._cards
 UID = "04a1b2c3d4e5f6"
 
@@ -107,7 +107,7 @@ def grant():
     credential.uid[:7] = bytes.fromhex(UID)
     credential.show(1, 7)
     passage._hmac.update(credential.input())
-    service._allowlist.put(passage._hmac.digest()[:7], 0, 0xFFFFFF, 0)
+    service.allowlist.put(passage._hmac.digest()[:7], 0, 0xFFFFFF, 0)
 
 
 async def tap():
@@ -122,9 +122,9 @@ async def tap():
     passage.recognise(found, reader.sak)
     reason = passage.present()
     allocated = memory() - before - spent
-    if reason or not service._lock.released:
+    if reason or not service.watch.lock.released:
         raise RuntimeError("the card was not let in: %d" % reason)
-    service._lock.secure()
+    service.watch.lock.secure()
     world.take_card()
     for _ in range(10):
         await reader.find(passage.credential.uid)
@@ -135,7 +135,7 @@ async def tap():
 async def prepared_tap():
     """The same with hashing done ahead, as the door does when it is idle."""
     passage.prepare()
-    while service._journal.idle():
+    while service.recorder.journal.idle():
         pass
     return await tap()
 

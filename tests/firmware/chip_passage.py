@@ -8,6 +8,7 @@ from firmware.clock import Clock, Uptime
 from firmware.config import DEFAULTS
 from firmware.door import Door
 from firmware.passage import Passage
+from firmware.recorder import Recorder
 from storage import entry as entries
 from storage import record
 from storage.mac import Hmac
@@ -61,7 +62,7 @@ class Journal:
     def append(self, kind, reason, pseudonym, detail):
         if self.fails:
             raise OSError(5)
-        self.trace.append((kind, reason, bytes(pseudonym), detail))
+        self.trace.append((kind, reason, bytes(pseudonym or b""), detail))
 
 
 class Lock:
@@ -74,6 +75,11 @@ class Lock:
         self.trace.append("relay")
 
 
+class Log:
+    def error(self, area, message, **values):
+        pass
+
+
 class CardPath(TestCase):
     def setUp(self):
         self.trace = []
@@ -82,9 +88,10 @@ class CardPath(TestCase):
         self.lock = Lock(self.trace)
         self.clock = Clock(200_000_000, 50)
         self.clock.synchronise(200_000_100, 0)
+        self.recorder = Recorder(self.journal, self.clock, Log())
         self.uptime = Uptime()
         self.door = Door(30, 60, True)
-        self.passage = Passage(KEY, self.list, self.journal, self.clock, self.uptime, self.door, self.lock, DEFAULTS)
+        self.passage = Passage(KEY, self.list, self.recorder, self.clock, self.uptime, self.door, self.lock, DEFAULTS)
 
     def show(self, uid=UID):
         return self.prove(uid)[1]
@@ -232,7 +239,8 @@ class CardPath(TestCase):
         self.passage.settle()
         self.journal.fails = False
         self.passage.settle()
-        self.assertEqual([entry[3] for entry in self.trace], [2])
+        expected = [(record.REPEATED, record.UNKNOWN, 2), (record.ALARM, record.ALARM_UNRECORDED, 0)]
+        self.assertEqual([(kind, reason, detail) for kind, reason, _, detail in self.trace], expected)
 
     def test_a_prepared_tap_allocates_little(self):
         self.passage.credential.uid[: len(UID)] = UID
@@ -257,7 +265,7 @@ class Kinds(CardPath):
         settings = dict(DEFAULTS)
         settings["kinds"] = kinds
         settings["group_kinds"] = group_kinds or {}
-        self.passage = Passage(KEY, self.list, self.journal, self.clock, self.uptime, self.door, self.lock, settings)
+        self.passage = Passage(KEY, self.list, self.recorder, self.clock, self.uptime, self.door, self.lock, settings)
 
     def test_a_card_that_proved_itself_opens_and_says_so(self):
         self.door_takes(["uid", "ntag424"])

@@ -100,7 +100,10 @@ class Prover:
 
 
 class Service:
+    """The service, its recorder and its watch."""
+
     def __init__(self, trace):
+        self.watch = self
         self.trace = trace
         self.alarms = set()
         self.alive = 0
@@ -164,7 +167,7 @@ class Task(TestCase):
         parts.copies = None
         parts.settings = {"magic_alarm": False}
         parts.log = Log()
-        self.service = Service(self.trace)
+        self.service = parts.recorder = Service(self.trace)
 
     def run_for(self, ms=30):
         self.reader = Reader(self.parts, self.service)

@@ -7,6 +7,7 @@ from unittest import TestCase
 
 from firmware.clock import Clock, Uptime
 from firmware.door import Door
+from firmware.recorder import Recorder
 from firmware.service import Service
 from storage import record
 from sync import messages
@@ -160,19 +161,20 @@ class Doors(TestCase):
         parts.clock = self.clock = Clock(200_000_000, 50)
         parts.settings = {"open_s": 5, "keep_days": 30, "magic_alarm": False}
         parts.log = Log()
+        self.recorder = parts.recorder = Recorder(self.journal, self.clock, parts.log)
         parts.reset_cause = 1
         parts.alarms = []
         parts.contacts = self.contacts = {
             name: Contact(name == "leaf") for name in ("leaf", "exit", "fire", "key", "intercom", "tamper")
         }
         self.service = Service(parts)
-        self.service.link = self.link = Link()
+        self.recorder.link = self.link = Link()
         self.door = parts.door
         self.now_ms = time.ticks_ms()
 
     def step(self, elapsed_ms=20):
         self.now_ms = time.ticks_add(self.now_ms, elapsed_ms)
-        self.service.step(self.now_ms)
+        self.service.watch.step(self.now_ms)
 
     def taken(self):
         taken = list(self.trace)
@@ -258,9 +260,9 @@ class Doors(TestCase):
     def test_somebody_who_never_leaves_the_door_alone_does_not_keep_it_offline(self):
         offline_s = 0
         for second in range(400):
-            self.service._uptime.advance(1000)
+            self.service.uptime.advance(1000)
             if second % 8 == 0:
-                self.service._active_s = self.service._uptime.seconds
+                self.service.watch.busy()
             offline_s += not self.service.may_connect()
         self.assertTrue(300 <= offline_s < 350, offline_s)
 
@@ -339,7 +341,7 @@ class Doors(TestCase):
 
         asyncio.run(watch())
         self.assertEqual(runs, [False, False])
-        self.assertEqual(self.service._log.lines, [("task", "failed")])
+        self.assertEqual(self.service.log.lines, [("task", "failed")])
 
     def test_nobody_at_the_door_is_quiet(self):
         self.assertTrue(self.service.quiet())
@@ -354,11 +356,11 @@ class Doors(TestCase):
         self.contacts["leaf"].active = False
         for _ in range(29):
             self.step(1000)
-            self.service._uptime.advance(1000)
+            self.service.uptime.advance(1000)
             self.assertFalse(self.service.may_connect())
         for _ in range(60):
             self.step(1000)
-            self.service._uptime.advance(1000)
+            self.service.uptime.advance(1000)
         self.assertEqual(self.service.state()["alarms"], [record.ALARM_HELD_OPEN])
         self.assertTrue(self.service.may_connect())
 
@@ -383,7 +385,7 @@ class Doors(TestCase):
     def test_what_is_acknowledged_is_kept_for_the_site_s_days(self):
         self.keep_house()
         self.assertEqual(self.journal.kept_from_s, 0)  # nobody knows what time it is
-        self.clock.synchronise(300_000_000, self.service._uptime.seconds)
+        self.clock.synchronise(300_000_000, self.service.uptime.seconds)
         self.keep_house()
         self.assertTrue(0 <= self.journal.kept_from_s - (300_000_000 - 30 * 86400) < 5)
 

@@ -37,6 +37,8 @@ def test_every_number_has_a_name():
         (names.TRUST, ""),
         (names.CREDENTIALS, "kind_"),
         (names.STAGES, "stage_"),
+        (names.MODES, "mode_"),
+        (names.RESERVATIONS, ""),
     ):
         named |= {prefix + name for name in table.values()}
     named |= set(names.GAPS.values())
@@ -54,6 +56,8 @@ def test_the_page_lists_every_kind_reason_cause_and_alarm():
     for title, table in (("Reasons of granted and refused", names.REASONS), ("Causes of an opening", names.CAUSES)):
         assert set(rows(title)) == set(table), title
     assert set(rows("Alarms")) == set(names.ALARMS)
+    assert set(rows("Reservations of a grant")) == set(names.RESERVATIONS)
+    assert set(rows("Modes")) == set(names.MODES)
 
 
 def test_unknown_numbers_are_shown_as_they_are():

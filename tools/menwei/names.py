@@ -22,25 +22,42 @@ KINDS = _table(
     record,
     *("BOOT", "GRANTED", "REFUSED", "PASSED", "NOT_PASSED", "OPENED", "CLOSED", "ALARM", "ALARM_ENDED", "RELEASED"),
     *("COMMAND", "COMMAND_REFUSED", "LIST", "CLOCK", "GAP", "REPEATED", "DROPPED", "READER"),
+    *("HOUR", "SELF_TEST", "MODE"),
 )
 REASONS = _table(
     record,
     *("OK", "UNKNOWN", "NOT_YET_VALID", "EXPIRED", "SUSPENDED", "CANCELLED", "CLOCK_UNKNOWN", "OUTSIDE_SCHEDULE"),
-    *("LOCKED_DOWN", "USES_EXHAUSTED", "SEVERAL_CARDS", "NOT_RECORDED", "NOT_PROVEN", "TOO_WEAK"),
+    *("LOCKED_DOWN", "USES_EXHAUSTED", "SEVERAL_CARDS", "NOT_RECORDED", "NOT_PROVEN", "TOO_WEAK", "PASSED_BACK"),
 )
-CAUSES = _table(record, "NONE", "CARD", "REMOTE", "EXIT", "INTERCOM", "KEY", "HANDLE", "FIRE", prefix="CAUSE_")
+RESERVATIONS = _table(record, "IN_GRACE", "ABOVE_FLOOR", "UNTOLD")
+CAUSES = _table(
+    record,
+    *("NONE", "CARD", "REMOTE", "EXIT", "INTERCOM", "KEY", "HANDLE", "FIRE", "SCHEDULE"),
+    prefix="CAUSE_",
+)
 ALARMS = _table(
     record,
     *("FORCED", "HELD_WARNING", "HELD_OPEN", "CANCELLED_CARD", "TAMPER", "READER", "UNRECORDED", "FIRE"),
     *("JOURNAL_FULL", "KEYS_LOST", "JOURNAL_FILLING", "LIST_FULL", "SETTINGS_LOST", "COPY_SUSPECTED"),
-    "MAGIC_CARD",
+    *("MAGIC_CARD", "LOCK_FAULT", "EXIT_STUCK", "SENSOR_FAULT", "AJAR", "WRONG_TRIES", "CLOSER_SLOW"),
+    *("CLOCK_DOUBTED", "CLOCK_LOST", "SELF_TEST"),
     prefix="ALARM_",
+)
+MODES = _table(
+    record,
+    *("LOCKED_DOWN", "LOCK_DOWN_ENDED", "PROPPED", "PROP_ENDED", "FREE", "FREE_ENDED", "ARMED", "DISARMED", "MUTED"),
+    "RESET_ASKED",
+    prefix="MODE_",
 )
 TRUST = _table(record, "FLOOR", "HELD", "SYNCHRONISED")
 GAPS = _table(record, "NOT_STORED", "GIVEN_UP")
 CREDENTIALS = _table(record, "UID", "CLASSIC", "NTAG424", "DESFIRE", prefix="KIND_")
 STAGES = _table(record, "SOFT_RESET", "HARD_RESET", "SET_UP", "POWER", prefix="STAGE_")
-OPERATIONS = _table(messages, "UNLOCK", "SET_TIME", "DROP_CARD_KEY", prefix="OP_")
+OPERATIONS = _table(
+    messages,
+    *("UNLOCK", "SET_TIME", "DROP_CARD_KEY", "LOWER_CLOCK", "LOCK_DOWN", "PROP", "MUTE", "SELF_TEST", "ASK_RESET"),
+    prefix="OP_",
+)
 RESULTS = _table(
     messages,
     *("DONE", "WRONG_MAC", "WRONG_SESSION", "REPLAYED", "TOO_LATE", "NOT_APPROVED", "UNKNOWN_OPERATION", "RETAINED"),
@@ -66,6 +83,7 @@ REASONS_OF = {
     record.GAP: GAPS,
     record.REPEATED: REASONS,
     record.READER: STAGES,
+    record.MODE: MODES,
 }
 
 
@@ -79,6 +97,10 @@ def reason(kind_number: int, number: int) -> str:
     table = REASONS_OF.get(kind_number)
     if table is None:
         return NOTHING if number == 0 else str(number)
+    if kind_number == record.GRANTED and number:
+        known = sum(RESERVATIONS)
+        words = [name for bit, name in RESERVATIONS.items() if number & bit]
+        return "+".join(words + [str(number & ~known)] * bool(number & ~known))
     return table.get(number, str(number))
 
 
@@ -98,6 +120,7 @@ _DETAILS = {
     record.CLOCK: "by {:,} s",
     record.REPEATED: "{:,} refusals",
     record.READER: "{:,} times since the start",
+    record.MODE: "{:,}",
 }
 
 
