@@ -1,8 +1,8 @@
 """What a door must still know after a power cut, beside list and journal: a few numbers in NVS.
 
-    kept = Kept(esp32.NVS("kept"))
-    kept.set("fire", 1)                 # written only when it changes; True when it is durable
-    if kept.get("fire"): ...            # 0 if it was never set or cannot be read
+kept = Kept(esp32.NVS("kept"))
+kept.set("fire", 1)                 # written only when it changes; True when it is durable
+if kept.get("fire"): ...            # 0 if it was never set or cannot be read
 """
 
 
