@@ -39,6 +39,8 @@ from sync.link import Link
 
 _ENOENT = 2
 _WATCHDOG_MS = 20_000
+# Contacts that count as active while their wires are at fault: nobody may be kept in, nobody may cut a loop unseen.
+_SURE = ("fire", "tamper")
 # After a reset that the RTC survived, its oscillator has run freely for some seconds at most.
 _RESUME_ERROR_S = 5
 
@@ -54,11 +56,29 @@ def _partition(label):
     return Flash(found[0])
 
 
-def _contacts():
-    contacts = {}
+def _contacts(parts):
+    """The contacts that are fitted; those with end-of-line resistors sit on pins of the ADC that works beside Wi-Fi."""
+    settings = parts.settings
+    contacts = parts.contacts = {}
+    watched = {}
     for name, number, active in board.CONTACTS:
-        contacts[name] = Contact(machine.Pin(number, machine.Pin.IN), active)
-    return contacts
+        if name not in settings["contacts"]:
+            continue
+        pin = machine.Pin(number, machine.Pin.IN)
+        if name in settings["supervised"] and number in board.PINS_ADC1:
+            from drivers.supervised import Supervised
+
+            adc = machine.ADC(pin, atten=machine.ADC.ATTN_11DB)
+            contacts[name] = watched[config.CONTACTS.index(name) + 1] = Supervised(adc, active, name in _SURE)
+        else:
+            contacts[name] = Contact(pin, active)
+    parts.lines = None
+    if watched:
+        from firmware.lines import Lines
+
+        parts.lines = Lines(watched, parts.recorder)
+    if len(watched) < len(settings["supervised"]):
+        parts.log.error("boot", "this board cannot supervise all of", contacts=settings["supervised"])
 
 
 def _clock(journal, settings, uptime):
@@ -153,9 +173,11 @@ def build():
     lock = Lock(machine.Pin(board.PIN_RELAY, machine.Pin.OUT, value=0))
     parts = Parts()
     parts.lock = lock
+    parts.kept = Kept(esp32.NVS("kept"))
+    if parts.kept.get("fire"):
+        lock.release()  # nobody has reset it at the door: released before anything that takes time
     parts.reset_cause = machine.reset_cause()
     keys = Keys(esp32.NVS("menwei"), board.ROOT)
-    parts.kept = Kept(esp32.NVS("kept"))
     store = Settings(board.ROOT)
     journal = parts.journal = Journal(_partition("journal"))
     allowlist = parts.allowlist = Allowlist(_partition("cards"))
@@ -180,14 +202,16 @@ def build():
     clock = parts.clock = _clock(journal, settings, uptime)
     log = parts.log = Log(sys.stdout.write, clock, uptime)
     recorder = parts.recorder = Recorder(journal, clock, log)
-    door = parts.door = Door(settings["held_warn_s"], settings["held_alarm_s"], settings["forced_alarm"])
+    door = parts.door = Door(
+        settings["held_warn_s"], settings["held_alarm_s"], settings["forced_alarm"], settings["exit_stuck_s"]
+    )
     # Without its key a door knows nobody: pseudonyms under a random key match no entry and tell nobody anything.
     key = os.urandom(32) if keys.lost else keys.purpose(b"pseudonym")
     parts.passage = Passage(key, allowlist, recorder, clock, uptime, door, lock, settings)
     outputs = [machine.Pin(number, machine.Pin.OUT, value=0) for number in board.PINS_SIGNALS]
     parts.player = Player(*outputs)
     _read_cards(parts, keys, chip)
-    parts.contacts = _contacts()
+    _contacts(parts)
     parts.alarms = [record.ALARM_KEYS_LOST] if keys.lost else []
     if store.damaged and store.source == "defaults":
         parts.alarms.append(record.ALARM_SETTINGS_LOST)

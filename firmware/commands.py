@@ -5,11 +5,12 @@
 Whatever opens or changes a door has its record, with operator, approver and reason, before it is done.
 """
 
-from firmware import systemclock
+from firmware import patterns, systemclock
 from storage import ondemand, record
 from sync import messages
 
 MODULES = ("firmware.commands",)
+_DAY_S = 86400  # no door is propped or muted for longer by one order
 _CLOCK_STEP_S = 5  # smaller corrections of a synchronised clock are not worth a record
 
 
@@ -22,6 +23,30 @@ def _unlock(service, command):
         return messages.REFUSED_BY_DOOR  # no unlock by command without a durable record
     service.watch.release(record.CAUSE_REMOTE)
     service.log.info("command", "unlock", operator=command.operator)
+    return messages.DONE
+
+
+def _prop(service, command):
+    if command.argument > _DAY_S or not _recorded(service, command):
+        return messages.REFUSED_BY_DOOR
+    service.watch.door.prop(command.argument)
+    service.log.info("command", "prop", operator=command.operator, seconds=command.argument)
+    return messages.DONE
+
+
+def _mute(service, command):
+    if command.argument > _DAY_S or not _recorded(service, command):
+        return messages.REFUSED_BY_DOOR
+    service.watch.mute(command.argument)
+    return messages.DONE
+
+
+def _ask_reset(service, command):
+    """Only who stands at the door can tell that it may be locked again; upstream can but ask them to."""
+    if not service.watch.door.fire or not _recorded(service, command):
+        return messages.REFUSED_BY_DOOR
+    service.recorder.note(record.MODE, record.MODE_RESET_ASKED)
+    service.player.play(patterns.COME)
     return messages.DONE
 
 
@@ -58,6 +83,9 @@ _OPERATIONS = {
     messages.OP_UNLOCK: _unlock,
     messages.OP_SET_TIME: _set_time,
     messages.OP_DROP_CARD_KEY: _drop_card_key,
+    messages.OP_PROP: _prop,
+    messages.OP_MUTE: _mute,
+    messages.OP_ASK_RESET: _ask_reset,
 }
 
 

@@ -17,6 +17,11 @@ DEFAULTS = {
     "held_warn_s": 30,
     "held_alarm_s": 60,
     "forced_alarm": True,
+    "exit_stuck_s": 30,
+    "contacts": ["leaf", "exit", "fire", "key", "intercom", "tamper"],
+    "supervised": [],
+    "mute_s": 300,
+    "sound_s": 180,
     "residents": [0],
     "drift_ppm": 50,
     "key_version": 0,
@@ -28,6 +33,9 @@ DEFAULTS = {
     "reader_spi_khz": 4000,
     "desk": False,
 }
+
+# Contacts that may be fitted; their numbers, from 1 on, are in docs/door.md.
+CONTACTS = ("leaf", "exit", "fire", "key", "intercom", "tamper", "bolt", "handle")
 
 # Kinds of credential, from 1 on in the order of storage.record.
 KINDS = ("uid", "classic", "ntag424", "desfire")
@@ -47,6 +55,9 @@ _LIMITS = {
     "open_s": (1, 120),
     "held_warn_s": (5, 3600),
     "held_alarm_s": (10, 7200),
+    "exit_stuck_s": (5, 3600),
+    "mute_s": (10, 86400),
+    "sound_s": (5, 3600),
     "drift_ppm": (1, 1000),
     "key_version": (0, 3),
     "keep_days": (0, 3650),
@@ -90,6 +101,15 @@ def _check_kinds(checked):
             raise ValueError("kinds: a list of %s" % ", ".join(KINDS))
 
 
+def _check_contacts(fitted, supervised):
+    if any(name not in CONTACTS for name in fitted):
+        raise ValueError("contacts: a list of %s" % ", ".join(CONTACTS))
+    if any(name not in fitted for name in supervised):
+        raise ValueError("supervised: a list of contacts that also stand in the setting contacts")
+    if "fire" in fitted and "key" not in fitted:
+        raise ValueError("contacts: fire needs key, nothing else ends its release")
+
+
 def validate(values):
     """Return a complete dict of settings: `values` where they are given, defaults elsewhere.
 
@@ -113,6 +133,7 @@ def validate(values):
         if type(group) is not int or not 0 <= group <= 63:
             raise ValueError("residents: a list of group numbers from 0 to 63")
     _check_kinds(checked)
+    _check_contacts(checked["contacts"], checked["supervised"])
     if checked["reader_gain_db"] not in _GAINS_DB:
         raise ValueError("reader_gain_db: must be 18, 23, 33, 38, 43 or 48")
     if checked["tls"]:

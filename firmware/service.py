@@ -11,7 +11,6 @@ import sys
 
 from micropython import const
 
-from firmware import door as doors
 from firmware import patterns
 from firmware.reader import Reader
 from firmware.version import VERSION
@@ -66,7 +65,7 @@ class Service:
         self.uptime = parts.uptime
         self.log = parts.log
         self.allowlist = parts.allowlist
-        self._player = parts.player
+        self.player = parts.player
         self._watchdog = parts.watchdog
         self._reset_cause = parts.reset_cause
         self._start_alarms = parts.alarms
@@ -87,7 +86,7 @@ class Service:
         self.watch.start()
         for alarm in self._start_alarms:
             recorder.alarm_on(alarm)
-        tasks = [self.reader.run, self._player.run, self._keep_house]
+        tasks = [self.reader.run, self.player.run, self._keep_house]
         if recorder.link:
             tasks.append(recorder.link.run)
         for task in tasks:
@@ -100,7 +99,8 @@ class Service:
             try:
                 await task()
             except Exception as error:
-                self.watch.lock.secure()  # the door task releases it again within 20 ms, if that is still right
+                if not self.watch.door.fire:
+                    self.watch.lock.secure()  # the door task releases it again within 20 ms, if that is still right
                 self.log.error("task", "failed", error=repr(error))
                 sys.print_exception(error)
             await asyncio.sleep_ms(_RESTART_MS)
@@ -115,11 +115,11 @@ class Service:
         """After the lock: light, sound, link, log."""
         self.watch.busy()
         if reason == record.OK:
-            self._player.play(patterns.GRANTED)
+            self.player.play(patterns.GRANTED)
         elif reason == record.CANCELLED:
-            self._player.play(patterns.CANCELLED)
+            self.player.play(patterns.CANCELLED)
         else:
-            self._player.play(patterns.REFUSED)
+            self.player.play(patterns.REFUSED)
         if self.passage.unrecorded:
             self.recorder.alarm_on(record.ALARM_UNRECORDED)
         self.recorder.notify()
@@ -180,7 +180,7 @@ class Service:
     def state(self):
         """The door's share of the `state` message (docs/protocol.md)."""
         return {
-            "door": doors.STATE_NAMES[self.watch.door.state],
+            "door": self.watch.door.name,
             "lock": "unlocked" if self.watch.lock.released else "locked",
             "alarms": sorted(self.recorder.alarms),
             "clock": _TRUST_NAMES[self.clock.trust],

@@ -4,7 +4,7 @@
     watch.start()
     watch.step(ticks_ms())                      # every 20 ms, see run()
 
-Nothing is decided here.
+Nothing is decided here but whether an alarm is heard at the door.
 """
 
 from asyncio import sleep_ms
@@ -17,6 +17,16 @@ from firmware import patterns
 from storage import record
 
 _POLL_CONTACTS_MS = const(20)
+# What lets the lock go; the last of them also resets and mutes.
+_CAUSES = (
+    ("exit", record.CAUSE_EXIT),
+    ("handle", record.CAUSE_HANDLE),
+    ("intercom", record.CAUSE_INTERCOM),
+    ("key", record.CAUSE_KEY),
+)
+# Alarms that are heard at the door: held open (warning) and ajar softly; forced, held open, tamper and fire.
+_SOFT = b"\x02\x13"
+_LOUD = b"\x01\x03\x05\x08"
 
 
 class Watch:
@@ -26,11 +36,14 @@ class Watch:
         """Take what firmware.assembly built.
 
         Args:
-            parts: object with door, lock, player, recorder, clock, uptime, passage, log, settings, contacts. contacts
-                is a dict of names to drivers.contacts.Contact: leaf, exit, fire, key, intercom, tamper (those fitted).
+            parts: object with door, lock, player, recorder, clock, uptime, passage, log, settings, kept, lines,
+                contacts. contacts is a dict of names to drivers.contacts.Contact or drivers.supervised.Supervised:
+                leaf, exit, fire, key, intercom, tamper, bolt, handle (those fitted). lines: firmware.lines.Lines, None
+                if no contact is supervised.
         """
         self.door = parts.door
         self.lock = parts.lock
+        self.armed = True  # whether alarms are heard at the door; see arm()
         self._player = parts.player
         self._recorder = parts.recorder
         self._clock = parts.clock
@@ -38,16 +51,33 @@ class Watch:
         self._passage = parts.passage
         self._log = parts.log
         self._contacts = parts.contacts
-        self._open_ms = parts.settings["open_s"] * 1000
+        self._lines = parts.lines
+        self._kept = parts.kept
+        settings = parts.settings
+        self._open_ms = settings["open_s"] * 1000
+        self._mute_s = settings["mute_s"]
+        self._full_sound_ms = settings["sound_s"] * 1000
+        self._pattern = b""  # of the alarm that wants to be heard
+        self._sound_ms = 0  # how long it still may be,
+        self._muted_ms = 0  # and how long it may not
+        self._held = False
+        self._fire = False  # what `kept` says
         self._last_ms = self._step_ms = ticks_ms()
         self.active_s = -3600
         self.seen_s = 0
 
     def start(self):
-        """Take the leaf as it is found."""
-        leaf = self._contacts["leaf"]
-        leaf.poll(ticks_ms())
-        self.door.start(leaf.active)
+        """Take the leaf as it is found; go on with a fire release that nobody has reset at the door."""
+        contacts = self._contacts
+        door = self.door
+        leaf = contacts.get("leaf")
+        if leaf:
+            leaf.poll(ticks_ms())
+            door.start(leaf.active)
+        if "key" in contacts:
+            contacts["key"].latched()  # only who turns it from now on resets
+        self._fire = self._kept.get("fire") > 0
+        door.fire_alarm(self._fire)
 
     async def run(self):
         """For ever."""
@@ -73,62 +103,134 @@ class Watch:
         self.lock.release()
         self.busy()
 
+    def arm(self, on):
+        """Let alarms be heard at the door from now on, or not; fire always is. All are recorded and sent."""
+        if on != self.armed:
+            self.armed = on
+            self._recorder.note(record.MODE, record.MODE_ARMED if on else record.MODE_DISARMED)
+
+    def mute(self, seconds):
+        """Silence the alarms that are on for so long; not a new one, and never fire."""
+        self._recorder.note(record.MODE, record.MODE_MUTED, None, seconds)
+        self._muted_ms = seconds * 1000
+        if self._pattern and not self.door.fire:
+            self._player.play(b"")
+
     def step(self, now_ms):
         """Look at all contacts once and carry out what follows."""
         door = self.door
+        contacts = self._contacts
         elapsed_ms = ticks_diff(now_ms, self._step_ms)
         self._step_ms = now_ms
         self.tick()
-        for contact in self._contacts.values():
+        for contact in contacts.values():
             contact.poll(now_ms)
-        self._cause("exit", record.CAUSE_EXIT)
-        self._cause("intercom", record.CAUSE_INTERCOM)
-        key = self._cause("key", record.CAUSE_KEY)
-        fire = self._contacts.get("fire")
+        if self._lines:
+            self._lines.look()
+        self._held = key = False
+        for name, cause in _CAUSES:
+            key = self._cause(name, cause)
+        fire = contacts.get("fire")
         if fire:
             door.fire_alarm(fire.latched() or fire.active)
-            if key:
-                door.reset_fire(fire.active)
-        tamper = self._contacts.get("tamper")
+        if key:
+            if self._pattern and self._muted_ms <= 0 and not door.fire:
+                self.mute(self._mute_s)
+            door.reset_fire(fire and fire.active)
+        tamper = contacts.get("tamper")
         if tamper:
-            recorder = self._recorder
-            (recorder.alarm_on if tamper.active else recorder.alarm_off)(record.ALARM_TAMPER)
-        door.contact(self._contacts["leaf"].active)
-        # A door that stands open for long is nobody passing: its alarm must get through to upstream.
-        if door.state == doors.UNLOCKED or (door.state == doors.OPEN and not door.warning):
+            self._tampered(tamper.active)
+        bolt = contacts.get("bolt")
+        if bolt:
+            door.thrown = bolt.active
+        leaf = contacts.get("leaf")
+        if leaf:
+            door.contact(leaf.active, not leaf.fault)
+        else:
+            door.sensed = False
+        # A button that is held, a door that stands open: nobody passes, and the alarm must get through to upstream.
+        if door.passing and not self._held:
             self.busy()
         door.advance(elapsed_ms)
         if door.relay != self.lock.released:
             (self.lock.release if door.relay else self.lock.secure)()
+        if door.fire != self._fire:
+            self._fire = door.fire
+            if not self._kept.set("fire", int(door.fire)):
+                self._log.error("door", "fire release would not survive a power cut: flash fails")
         if door.events:
             self._record_events()
+        self._sound(elapsed_ms)
 
     def _cause(self, name, cause):
         """A contact that lets the lock go: recorded once per press, and the door stays free while it is held."""
         contact = self._contacts.get(name)
         if not contact:
             return False
+        door = self.door
         pressed = contact.latched()
+        active = contact.active
         if pressed:
             self._recorder.note(record.RELEASED, cause)
+            self.busy()
         # While it is held the closed door stays free; an open one is not passed again and again.
-        if pressed or (contact.active and self.door.state < doors.OPEN):
-            self.door.release(cause, self._open_ms)
+        if pressed or (active and door.state < doors.OPEN):
+            door.release(cause, self._open_ms)
+        if active:
+            self._held = True
+        if cause == record.CAUSE_EXIT:
+            door.exit_held = active
         return pressed
+
+    def _tampered(self, active):
+        recorder = self._recorder
+        if active != (record.ALARM_TAMPER in recorder.alarms):
+            (recorder.alarm_on if active else recorder.alarm_off)(record.ALARM_TAMPER)
+            self._hear(active)
 
     def _record_events(self):
         self.busy()
         events = self.door.events
         alarms = self._recorder.alarms
+        raised = False
         while events:
             kind, reason, detail = events.pop(0)
             by_card = reason == record.CAUSE_CARD and kind in (record.PASSED, record.NOT_PASSED)
             self._recorder.note(kind, reason, self._passage.granted if by_card else None, detail)
             if kind == record.ALARM:
+                raised = True
                 alarms.add(reason)
-                self._player.play(patterns.HELD if reason == record.ALARM_HELD_WARNING else patterns.ALARM)
-                self._log.warning("door", "alarm", number=reason, state=doors.STATE_NAMES[self.door.state])
+                self._log.warning("door", "alarm", number=reason, state=self.door.name)
             elif kind == record.ALARM_ENDED:
                 alarms.discard(reason)
                 self._log.info("door", "alarm ended", number=reason, seconds=detail)
+        self._hear(raised)
         self._recorder.changed()
+
+    # The sounder.
+
+    def _hear(self, raised):
+        """Choose what is to be heard, `raised`: an alarm is new, so that it is heard though others were muted."""
+        before = self._pattern
+        pattern = b""
+        for alarm in self._recorder.alarms:
+            if alarm in _LOUD:
+                pattern = patterns.ALARM
+                break
+            if alarm in _SOFT:
+                pattern = patterns.HELD
+        self._pattern = pattern
+        if raised and pattern:
+            self._muted_ms = 0
+            self._sound_ms = self._full_sound_ms
+        if pattern != before or raised:
+            self._player.play(b"")
+
+    def _sound(self, elapsed_ms):
+        if self._muted_ms > 0:
+            self._muted_ms -= elapsed_ms
+        elif self._sound_ms > 0:
+            self._sound_ms -= elapsed_ms
+        if self._pattern and not self._player.playing:
+            if self.door.fire or (self.armed and self._muted_ms <= 0 and self._sound_ms > 0):
+                self._player.play(self._pattern)

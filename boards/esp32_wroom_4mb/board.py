@@ -27,7 +27,7 @@ PIN_TAMPER = 39
 PIN_INTERCOM = 32
 PIN_KEY = 33
 PIN_BOLT_CONTACT = 27
-PIN_HANDLE = None  # not fitted
+PIN_HANDLE = 14  # the ROM pulses it at the start: an input only, behind 1 kohm
 
 SPI_ID = 2
 SPI_BAUD = 4000000
@@ -37,7 +37,8 @@ LOCK_FAIL_SAFE = False
 # In the order of the bits in firmware/patterns.py.
 PINS_SIGNALS = (PIN_GREEN, PIN_RED, PIN_SOUNDER)
 
-# (name, pin, active level); a contact that is closed pulls its pin down, and leaf means closed.
+# (name, pin, active level); a contact that is closed pulls its pin down, leaf means closed and bolt thrown. Which of
+# them are fitted is a setting.
 CONTACTS = (
     ("leaf", PIN_DOOR_CONTACT, 0),
     ("exit", PIN_EXIT, 0),
@@ -45,7 +46,11 @@ CONTACTS = (
     ("key", PIN_KEY, 0),
     ("intercom", PIN_INTERCOM, 0),
     ("tamper", PIN_TAMPER, 1),
+    ("bolt", PIN_BOLT_CONTACT, 0),
+    ("handle", PIN_HANDLE, 0),
 )
+# Where a contact may have end-of-line resistors (the pin's pull-up is 2.2 kohm then): ADC2 does not work beside Wi-Fi.
+PINS_ADC1 = (32, 33, 34, 35, 36, 39)
 
 # (label, offset, size)
 FLASH = [

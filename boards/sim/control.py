@@ -246,7 +246,10 @@ def _follow(line):
     global _wired
     words = line.split()
     if words[:1] == ["in"] and len(words) == 3:
+        pins.unload(int(words[1]))
         pins.drive(int(words[1]), None if words[2] == "-" else int(words[2]))
+    elif words[:1] == ["load"] and len(words) == 3:
+        pins.load(int(words[1]), None if words[2] == "-" else int(words[2]))
     elif words[:1] == ["ready"]:
         _wired = True
 

@@ -3,7 +3,7 @@
     import machine
     relay = machine.Pin(25, machine.Pin.OUT, value=0)
 
-Register access, ADC and deep sleep are not modelled. What the chip does goes through pins.py, spibus.py and i2cbus.py.
+Register access and deep sleep are not modelled. What the chip does goes through pins.py, spibus.py and i2cbus.py.
 """
 
 import sys
@@ -276,7 +276,7 @@ def lightsleep(time_ms=0):
 
 
 def __getattr__(name):
-    """Load the rarer peripherals when they are asked for: I2C, SoftI2C, UART, PWM, Timer."""
+    """Load the rarer peripherals when they are asked for: ADC, I2C, SoftI2C, UART, PWM, Timer."""
     from boards.sim import peripherals
 
     return getattr(peripherals, name)

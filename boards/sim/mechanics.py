@@ -10,19 +10,23 @@ they feed the coil of a fail-secure lock (powered = released) and break that of 
 through the relay's NC contact), whatever the chip does. The relay, energised, releases both.
 
 A contact pulls its input to 0 when closed. Closed are: door contact on a closed leaf, bolt contact on a thrown bolt,
-tamper loop in order, exit, fire, intercom and key while active. The latch is a spring: a leaf closes against a thrown
-bolt.
+tamper loop in order, exit, fire, intercom, key and handle while active. The latch is a spring: a leaf closes against a
+thrown bolt. The handle on the inside draws latch and bolt back by itself. A wire that is cut or shorted hides a contact
+from the chip, not from the lock circuit, which has poles and wires of its own.
 """
 
 from micropython import const
 
 from boards.sim import clock
 
-_SWITCHES = ("hold", "exit", "fire", "intercom", "key", "tamper", "ajar", "stuck")
-VERBS = ("pull", "push", "force", "closer") + _SWITCHES
+_SWITCHES = ("hold", "exit", "fire", "intercom", "key", "handle", "tamper", "ajar", "stuck")
+VERBS = ("pull", "push", "force", "closer", "wire", "eol") + _SWITCHES
+_WIRES = {"ok": None, "cut": "cut", "short": "short"}
 _LOCK = ("bolt", "jammed", "coil", "coil_switches", "bolt_moves")
-_KEPT = ("leaf", "held", "weak_latch", "openings", "closer_ms", "passage_ms") + _LOCK
+_KEPT = ("leaf", "held", "weak_latch", "openings", "closer_ms", "passage_ms", "wires", "resistors") + _LOCK
+_EOL_OHMS = const(1000)  # in series with a contact, and once more across it
 
+_NEEDS = {"closer": "milliseconds", "wire": "a contact and ok, cut or short", "eol": "a contact and 0 or 1"}
 _BOLT_US = const(30000)
 _BOUNCE_MIN_US = const(5000)  # a reed beside a moving magnet settles within 5 to 20 ms
 _BOUNCE_MAX_US = const(20000)
@@ -31,6 +35,8 @@ _BOUNCE_MAX_US = const(20000)
 class _Nothing:
     def set(self, name, level):
         """No chip is connected."""
+
+    load = set
 
 
 class Door:
@@ -56,7 +62,10 @@ class Door:
             "tamper": 0,
             "intercom": 1,
             "key": 1,
+            "handle": 1,
         }
+        self.wires = {}  # contact: "cut" or "short"
+        self.resistors = []  # contacts with resistors at the end of their line
         self._random = 1 + seed % 65536
         self._timers = {}  # what: (time, handle of the clock)
         self._reed_target = self._flips = self._flip_us = 0
@@ -65,8 +74,8 @@ class Door:
     def connect(self, io):
         """Put the chip's inputs on these contacts."""
         self._io = io
-        for name, level in self.contacts.items():
-            io.set(name, level)
+        for name in self.contacts:
+            self._sense(name)
 
     # --- the chip ---
 
@@ -95,6 +104,27 @@ class Door:
         """The key switch: in the lock circuit, and sensed."""
         self._contact("key", not turned)
 
+    def handle(self, pressed):
+        """The handle on the inside: it opens without the lock circuit, and is sensed."""
+        self._contact("handle", not pressed)
+
+    def wire(self, name, fault):
+        """The wire between a contact and the chip is "cut", "short" or, with None, in order."""
+        self._known(name)
+        self.wires.pop(name, None)
+        if fault:
+            self.wires[name] = fault
+        self._sense(name)
+
+    def eol(self, name, fitted):
+        """A contact has resistors at the end of its line, or not."""
+        self._known(name)
+        if name in self.resistors:
+            self.resistors.remove(name)
+        if fitted:
+            self.resistors.append(name)
+        self._sense(name)
+
     def intercom(self, pressed):
         """The release button of the intercom: sensed only, the chip releases."""
         self._contact("intercom", not pressed)
@@ -105,7 +135,7 @@ class Door:
 
     def pull(self):
         """A person tries to open; True if the leaf is open now."""
-        if self.leaf == "closed" and self.bolt == "thrown":
+        if self.leaf == "closed" and self.bolt == "thrown" and self.contacts["handle"]:
             return False
         self._open()
         return True
@@ -169,10 +199,14 @@ class Door:
             self.push()
         elif verb == "closer" and args:
             self.closer(int(args[0]))
+        elif verb == "wire" and len(args) == 2 and args[1] in _WIRES:
+            self.wire(args[0], _WIRES[args[1]])
+        elif verb == "eol" and len(args) == 2 and args[1] in ("0", "1"):
+            self.eol(args[0], args[1] == "1")
         elif verb in _SWITCHES and args and args[0] in ("0", "1"):
             getattr(self, verb)(args[0] == "1")
         elif verb in VERBS:
-            raise ValueError(verb + " needs " + ("milliseconds" if verb == "closer" else "0 or 1"))
+            raise ValueError(verb + " needs " + _NEEDS.get(verb, "0 or 1"))
         else:
             raise ValueError("unknown verb: " + verb)
         return {}
@@ -195,7 +229,7 @@ class Door:
         for what in tuple(self._timers):
             self._stop(what)
         for name in _KEPT:
-            setattr(self, name, state[name])
+            setattr(self, name, state.get(name, getattr(self, name)))
         self._random = state["random"]
         for name in self.outputs:
             self.outputs[name] = 0
@@ -276,7 +310,21 @@ class Door:
         if self.contacts[name] != level:
             self.contacts[name] = level
             self._lock_circuit()
-            self._io.set(name, level)
+            self._sense(name)
+
+    def _known(self, name):
+        if name not in self.contacts:
+            raise ValueError("no such contact: " + name)
+
+    def _sense(self, name):
+        """What the chip sees of a contact, through its wire."""
+        fault = self.wires.get(name)
+        level = self.contacts[name]
+        if name in self.resistors:
+            ohms = _EOL_OHMS << level
+            self._io.load(name, None if fault == "cut" else 0 if fault == "short" else ohms)
+        else:
+            self._io.set(name, 1 if fault == "cut" else 0 if fault == "short" else level)
 
     def _after(self, what, delay_us):
         self._stop(what)

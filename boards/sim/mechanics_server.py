@@ -61,6 +61,12 @@ class Server:
         if self._chip is not None and pin is not None:
             self._send(self._chip, "in %d %s" % (pin, "-" if level else "0"))
 
+    def load(self, name, ohms):
+        """The line of a contact with resistors at its end has so many ohms: tell the chip."""
+        pin = wiring.pin_of(board, name)
+        if self._chip is not None and pin is not None:
+            self._send(self._chip, "load %d %s" % (pin, "-" if ohms is None else ohms))
+
     # --- connections ---
 
     def _accept(self):

@@ -3,7 +3,45 @@
 bus = machine.I2C(0, scl=machine.Pin(22), sda=machine.Pin(21))
 """
 
-from boards.sim import clock, i2cbus
+import random
+from errno import ETIMEDOUT
+
+from micropython import const
+
+from boards.sim import clock, i2cbus, pins
+
+_ADC1 = range(32, 40)
+_ADC2 = (0, 2, 4, 12, 13, 14, 15, 25, 26, 27)
+_ADC_US = const(60)
+_ADC_NOISE_MV = const(15)
+# At 11 dB: below and above this the calibrated ESP32 reads the same, whatever there is.
+_ADC_LEAST_MV = const(142)
+_ADC_MOST_MV = const(3100)
+
+
+class ADC:
+    """One input of the converter, at 11 dB as a door uses it; ADC2 belongs to Wi-Fi."""
+
+    ATTN_0DB = 0
+    ATTN_2_5DB = 1
+    ATTN_6DB = 2
+    ATTN_11DB = 3
+
+    def __init__(self, pin, atten=0):
+        number = getattr(pin, "_number", pin)
+        if number not in _ADC1 and number not in _ADC2:
+            raise ValueError("invalid pin")
+        if atten != ADC.ATTN_11DB:
+            raise NotImplementedError("the model knows 11 dB only")
+        self._number = number
+
+    def read_uv(self):
+        """Microvolts, with the noise and the ends of the range of an ESP32."""
+        if self._number not in _ADC1:
+            raise OSError(ETIMEDOUT)
+        clock.charge_us(_ADC_US)
+        noise = random.getrandbits(8) * (2 * _ADC_NOISE_MV) // 255 - _ADC_NOISE_MV
+        return min(max(pins.millivolts(self._number) + noise, _ADC_LEAST_MV), _ADC_MOST_MV) * 1000
 
 
 class I2C:

@@ -4,6 +4,8 @@
     pins.on_change(25, relay_follows)  # fn(pin, level)
     pins.drive(36, 0)  # the world closes the door contact
 
+    pins.load(36, 1000)  # a line with resistors at its end; 2.2 kOhm on the board pull it up to 3.3 V
+
 Levels are 0, 1 or None (floating). The chip's output wins over the world, that over resistors, and a resistor on the
 board (some 10 kOhm) over one in the chip (45 kOhm).
 """
@@ -23,9 +25,14 @@ _BOOT_PULSES = const(3)
 _BOOT_PULSE_US = const(5000)
 _BOOT_US = const(270000)  # the rest of ROM, bootloader and interpreter start
 _RESTART_US = const(50000)  # the interpreter alone
+_SUPPLY_MV = const(3300)
+_LINE_PULL_OHMS = const(2200)
+_LOW_MV = const(825)  # what the chip takes for 0 and for 1 for certain (ESP32 data sheet, DC characteristics: 0.25 and
+_HIGH_MV = const(2475)  # 0.75 of the supply); between them a level stays what it was
 
 _chip = bytearray([_FLOATS] * _PINS)
 _world = bytearray([_FLOATS] * _PINS)
+_ohms = {}  # pin: what hangs between it and ground, None for nothing
 _board_pull = bytearray([_FLOATS] * _PINS)
 _chip_pull = bytearray([_FLOATS] * _PINS)
 _level = bytearray(_PINS)
@@ -69,6 +76,33 @@ def drive(pin, level):
         _resolve(pin)
 
 
+def load(pin, ohms):
+    """Hang a line of so many ohms on a pin, None if it is cut; the board pulls such a pin up by 2.2 kOhm."""
+    if pin in _ohms and _ohms[pin] == ohms:
+        return
+    _ohms[pin] = ohms
+    voltage = millivolts(pin)
+    if voltage < _LOW_MV:
+        _world[pin] = 0
+    elif voltage > _HIGH_MV:
+        _world[pin] = 1
+    clock.stir()
+    _resolve(pin)
+
+
+def unload(pin):
+    """Take the line away, and put the board's usual resistor back."""
+    _ohms.pop(pin, None)
+
+
+def millivolts(pin):
+    """What a voltmeter shows."""
+    if pin in _ohms:
+        ohms = _ohms[pin]
+        return _SUPPLY_MV if ohms is None else _SUPPLY_MV * ohms // (ohms + _LINE_PULL_OHMS)
+    return _SUPPLY_MV * _level[pin]
+
+
 def chip_out(pin, level):
     """The chip drives a pin, or lets go of it with None."""
     if _chip[pin] != _code(level):
@@ -105,6 +139,7 @@ def set_irq(pin, fn, trigger):
 
 def forget():
     """Unplug everything; for tests."""
+    _ohms.clear()
     for pin in range(_PINS):
         _watchers[pin] = ()
         _irqs[pin] = None

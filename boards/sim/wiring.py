@@ -4,10 +4,11 @@
     wire(door, board, pins)
 
 A contact that is closed pulls its pin to ground, one that is open leaves it to the pull-up on the board; the inputs of
-the loads are pulled down, so that a floating pin switches nothing on.
+the loads are pulled down, so that a floating pin switches nothing on. A line with resistors at its end is a load of so
+many ohms on its pin instead.
 """
 
-INPUTS = ("door_contact", "bolt_contact", "exit", "fire", "tamper", "intercom", "key")
+INPUTS = ("door_contact", "bolt_contact", "exit", "fire", "tamper", "intercom", "key", "handle")
 OUTPUTS = ("relay", "green", "red", "sounder")
 
 
@@ -34,7 +35,14 @@ class _Contacts:
         """A contact closed (0) or opened (1)."""
         pin = pin_of(self._board, name)
         if pin is not None:
+            self._pins.unload(pin)
             self._pins.drive(pin, None if level else 0)
+
+    def load(self, name, ohms):
+        """The line of a contact with resistors at its end has so many ohms now, None for a cut one."""
+        pin = pin_of(self._board, name)
+        if pin is not None:
+            self._pins.load(pin, ohms)
 
 
 def wire(door, board, pins):

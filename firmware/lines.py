@@ -1,0 +1,35 @@
+"""Tells of wires that are cut or shorted, where contacts have end-of-line resistors. Loaded only then.
+
+    lines = Lines(contacts, recorder)
+    lines.look()                        # once a step of firmware.watch
+
+One alarm, *sensor fault*, for each contact, with its number as detail.
+"""
+
+from storage import record
+
+
+class Lines:
+    """The supervised contacts of a door."""
+
+    def __init__(self, contacts, recorder):
+        """`contacts` is a dict of contact number (docs/door.md) to drivers.supervised.Supervised."""
+        self._contacts = contacts
+        self._recorder = recorder
+        self._faulty = 0  # one bit for each
+
+    def look(self):
+        """Record what has changed."""
+        recorder = self._recorder
+        for number, contact in self._contacts.items():
+            bit = 1 << number
+            if (contact.fault > 0) == (self._faulty & bit > 0):
+                continue
+            self._faulty ^= bit
+            raised = self._faulty & bit
+            recorder.note(record.ALARM if raised else record.ALARM_ENDED, record.ALARM_SENSOR_FAULT, None, number)
+            if self._faulty:
+                recorder.alarms.add(record.ALARM_SENSOR_FAULT)
+            else:
+                recorder.alarms.discard(record.ALARM_SENSOR_FAULT)
+            recorder.changed()
