@@ -67,8 +67,8 @@ class Door:
         self.cause = record.CAUSE_NONE
         self.warning = False  # held open, warned of
         self.events = []
-        self._held_warn_s = held_warn_s
-        self._held_alarm_s = held_alarm_s
+        self._warn_ms = held_warn_s * 1000
+        self._alarm_ms = held_alarm_s * 1000
         self._forced_alarm = forced_alarm
         self._limits_ms = (exit_stuck_s * 1000, _BOLT_MS, _UNSTEADY_MS)
         self._lasting_ms = [0, 0, 0]
@@ -83,7 +83,7 @@ class Door:
         self._prop_ms = 0
         self._open_s = 0
         self._open_ms = 0
-        self._since_s = 0  # open seconds at the last authorised passage
+        self._held_ms = 0  # open since the last authorised passage
         self._alarm_s = 0  # open seconds at which the present alarm was raised
 
     @property
@@ -133,8 +133,8 @@ class Door:
             self.state = UNLOCKED
         elif self.sensed:
             # Somebody entitled passes through the open door: the time it may stand open starts anew.
-            if self.state == OPEN and not self.warning:
-                self._since_s = self._open_s
+            if not self.warning:
+                self._held_ms = 0
             self._passed(cause)
 
     def contact(self, closed, sensed=True):
@@ -167,6 +167,7 @@ class Door:
         if active and not self.fire:
             self.fire = True
             self._drive()
+            self._excuse()
             self.events.append((record.ALARM, record.ALARM_FIRE, 0))
 
     def reset_fire(self, contact_active):
@@ -174,7 +175,7 @@ class Door:
         if self.fire and not contact_active:
             self.fire = False
             self._drive()
-            self._since_s = self._open_s
+            self._held_ms = 0
             self.events.append((record.ALARM_ENDED, record.ALARM_FIRE, 0))
 
     def free_passage(self, on):
@@ -187,13 +188,11 @@ class Door:
         if seconds:
             self._prop_ms = seconds * 1000
             self.propped = True
-            if self.state == HELD_OPEN or self.warning:
-                self._end_alarm()
-                self.state = OPEN
+            self._excuse()
             self.events.append((record.MODE, record.MODE_PROPPED, seconds))
         elif self.propped:
             self.propped = False
-            self._since_s = self._open_s
+            self._held_ms = 0
             self.events.append((record.MODE, record.MODE_PROP_ENDED, 0))
 
     def advance(self, elapsed_ms):
@@ -233,7 +232,7 @@ class Door:
 
     def _begin(self, cause):
         self.cause = cause
-        self._open_s = self._open_ms = self._since_s = self.latched_ms = 0
+        self._open_s = self._open_ms = self._held_ms = self.latched_ms = 0
         self._moved = True
 
     def _opened(self, rest_ms):
@@ -266,6 +265,12 @@ class Door:
         self.events.append((record.ALARM_ENDED, self.alarm, self._open_s - self._alarm_s))
         self.warning = False
 
+    def _excuse(self):
+        """Now it may stand open."""
+        if self.state == HELD_OPEN or self.warning:
+            self._end_alarm()
+            self.state = OPEN
+
     def _closed(self):
         if self.alarm:
             self._end_alarm()
@@ -292,14 +297,14 @@ class Door:
         self._open_ms = open_ms % 1000
         if self.state != OPEN or self.fire or self.propped or not self.sensed:
             return
-        held_s = self._open_s - self._since_s
+        self._held_ms += elapsed_ms
         if not self.warning:
-            if held_s < self._held_warn_s:
+            if self._held_ms < self._warn_ms:
                 return
             self.warning = True
             self._alarm_s = self._open_s
             self.events.append((record.ALARM, record.ALARM_HELD_WARNING, self._open_s))
-        if held_s >= self._held_alarm_s:
+        if self._held_ms >= self._alarm_ms:
             self._end_alarm()
             self._alarm_s = self._open_s
             self.state = HELD_OPEN

@@ -134,7 +134,7 @@ class Watch:
         if fire:
             door.fire_alarm(fire.latched() or fire.active)
         if key:
-            if self._pattern and self._muted_ms <= 0 and not door.fire:
+            if self._pattern and self._heard() and not door.fire:
                 self.mute(self._mute_s)
             door.reset_fire(fire and fire.active)
         tamper = contacts.get("tamper")
@@ -209,6 +209,9 @@ class Watch:
 
     # The sounder.
 
+    def _heard(self):
+        return self.door.fire or (self.armed and self._muted_ms <= 0 and self._sound_ms > 0)
+
     def _hear(self, raised):
         """Choose what is to be heard, `raised`: an alarm is new, so that it is heard though others were muted."""
         before = self._pattern
@@ -231,6 +234,5 @@ class Watch:
             self._muted_ms -= elapsed_ms
         elif self._sound_ms > 0:
             self._sound_ms -= elapsed_ms
-        if self._pattern and not self._player.playing:
-            if self.door.fire or (self.armed and self._muted_ms <= 0 and self._sound_ms > 0):
-                self._player.play(self._pattern)
+        if self._pattern and not self._player.playing and self._heard():
+            self._player.play(self._pattern)

@@ -77,7 +77,16 @@ class Bolt(unittest.TestCase):
     def test_contacts_of_a_door_at_rest(self):
         self.assertEqual(
             self.io.levels,
-            {"door_contact": 0, "bolt_contact": 0, "exit": 1, "fire": 1, "tamper": 0, "intercom": 1, "key": 1},
+            {
+                "door_contact": 0,
+                "bolt_contact": 0,
+                "exit": 1,
+                "fire": 1,
+                "tamper": 0,
+                "intercom": 1,
+                "key": 1,
+                "handle": 1,
+            },
         )
 
     def test_it_follows_the_coil_after_its_travel(self):

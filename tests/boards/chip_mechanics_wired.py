@@ -105,6 +105,8 @@ class Commands(unittest.TestCase):
 
     def test_every_verb(self):
         arguments = {"pull": [], "push": [], "force": [], "closer": ["5000"]}
+        arguments["wire"] = ["exit", "cut"]
+        arguments["eol"] = ["fire", "1"]
         for verb in VERBS:
             self.assertEqual(type(self.door.command(verb, arguments.get(verb, ["1"]))), dict)
         self.assertEqual(self.door.command("state", [])["closer_ms"], 5000)
@@ -126,6 +128,10 @@ class Commands(unittest.TestCase):
             ("closer", ["-1"]),
             ("_open", ["1"]),
             ("load", ["1"]),
+            ("wire", ["exit"]),
+            ("wire", ["exit", "torn"]),
+            ("wire", ["roof", "cut"]),
+            ("eol", ["fire", "2"]),
         ):
             with self.assertRaises(ValueError):
                 self.door.command(verb, args)

@@ -14,6 +14,8 @@ from sync import messages
 
 
 class Contact:
+    fault = 0
+
     def __init__(self, active=False):
         self.active = active
         self.pressed = False
@@ -71,10 +73,24 @@ class Lock:
 
 
 class Player:
-    played = None
+    played = b""
+    playing = False
 
     def play(self, pattern):
         self.played = pattern
+        self.playing = len(pattern) > 0
+
+
+class Kept:
+    def __init__(self, **values):
+        self.values = values
+
+    def get(self, name):
+        return self.values.get(name, 0)
+
+    def set(self, name, value):
+        self.values[name] = value
+        return True
 
 
 class Log:
@@ -159,7 +175,9 @@ class Doors(TestCase):
         parts.journal = self.journal = Journal(self.trace)
         parts.uptime = Uptime()
         parts.clock = self.clock = Clock(200_000_000, 50)
-        parts.settings = {"open_s": 5, "keep_days": 30, "magic_alarm": False}
+        parts.settings = {"open_s": 5, "keep_days": 30, "magic_alarm": False, "mute_s": 60, "sound_s": 180}
+        parts.kept = self.kept = Kept()
+        parts.lines = None
         parts.log = Log()
         self.recorder = parts.recorder = Recorder(self.journal, self.clock, parts.log)
         parts.reset_cause = 1
@@ -226,7 +244,7 @@ class Doors(TestCase):
         self.contacts["leaf"].active = False
         for _ in range(70):
             self.step(1000)
-        self.assertEqual(self.service.state()["alarms"], [record.ALARM_HELD_OPEN])
+        self.assertEqual(self.service.state()["alarms"], [record.ALARM_HELD_OPEN, record.ALARM_EXIT_STUCK])
 
     def test_a_dropped_card_key_is_stamped_with_the_present_and_told_upstream(self):
         import firmware

@@ -27,7 +27,8 @@ def test_granted_and_passed():
     door = new()
     door.release(CARD, 5000)
     assert door.relay
-    assert door.advance(1200) == 3800
+    door.advance(1200)
+    assert door.relay
     door.contact(False)
     assert not door.relay
     assert kinds(door) == [(record.PASSED, CARD, 0), (record.OPENED, CARD, 0)]
@@ -66,8 +67,9 @@ def test_held_open_warns_then_alarms_and_ends():
     door.release(CARD, 5000)
     door.contact(False)
     kinds(door)
-    assert door.advance(10_000) == 20_000
-    assert door.advance(20_000) == 30_000
+    door.advance(29_999)
+    assert kinds(door) == []
+    door.advance(1)
     assert kinds(door) == [(record.ALARM, record.ALARM_HELD_WARNING, 30)]
     door.advance(30_000)
     assert kinds(door) == [
@@ -90,7 +92,7 @@ def test_a_second_resident_starts_the_time_anew():
     kinds(door)
     door.release(CARD, 5000)
     assert kinds(door) == [(record.PASSED, CARD, 0)]
-    assert door.advance(20_000) == 10_000
+    door.advance(20_000)
     door.contact(True)
     assert kinds(door) == [(record.CLOSED, CARD, 45)]
 
