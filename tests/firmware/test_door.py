@@ -1,8 +1,4 @@
-"""The door's states, step by step and under random sequences."""
-
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+"""The door's states, step by step; test_door_machine.py has the random sequences."""
 
 from firmware import door as doors
 from firmware.door import Door
@@ -142,6 +138,8 @@ def test_forced():
     quiet = new(forced_alarm=False)
     quiet.contact(False)
     assert kinds(quiet) == [(record.OPENED, 0, 0)]
+    quiet.advance(30_000)
+    assert quiet.alarm == record.ALARM_HELD_WARNING
 
 
 def test_open_at_start_is_not_forced():
@@ -173,74 +171,252 @@ def test_fire_releases_until_reset_at_the_door():
     ]
 
 
-class AnyDay(RuleBasedStateMachine):
-    """Random releases, leaf movements, fires and times."""
-
-    @initialize()
-    def begin(self):
-        """A new door and an own account of what is on."""
-        self.door = new()
-        self.closed = True
-        self.on = set()
-        self.fire = False
-        self.free_ms = 0  # what is left of the last release, by our own account
-
-    @rule(cause=st.sampled_from([CARD, EXIT, record.CAUSE_REMOTE]), open_ms=st.integers(1000, 20_000))
-    def release(self, cause, open_ms):
-        """Somebody is let in or goes out."""
-        self.door.release(cause, open_ms)
-        self.free_ms = open_ms
-
-    @rule(closed=st.booleans())
-    def leaf(self, closed):
-        """The leaf moves, or the contact says again what it said."""
-        self.door.contact(closed)
-        if self.closed and not closed:
-            self.free_ms = 0
-        self.closed = closed
-
-    @rule(active=st.booleans())
-    def fire_contact(self, active):
-        """The fire contact."""
-        self.door.fire_alarm(active)
-        self.fire = self.fire or active
-
-    @rule()
-    def reset(self):
-        """The key switch with the contact restored."""
-        self.door.reset_fire(False)
-        self.fire = False
-
-    @rule(elapsed_ms=st.integers(0, 90_000))
-    def wait(self, elapsed_ms):
-        """Time passes."""
-        wait_ms = self.door.advance(elapsed_ms)
-        self.free_ms = max(0, self.free_ms - elapsed_ms)
-        assert wait_ms == -1 or wait_ms > 0
-
-    @invariant()
-    def every_alarm_begins_and_ends_once(self):
-        """The account of events never raises what is on nor ends what is off."""
-        for kind, reason, detail in kinds(self.door):
-            assert detail >= 0
-            if kind == record.ALARM:
-                assert reason not in self.on
-                self.on.add(reason)
-            elif kind == record.ALARM_ENDED:
-                assert reason in self.on
-                self.on.remove(reason)
-        assert self.on - {record.ALARM_FIRE} == ({self.door.alarm} - {0})
-
-    @invariant()
-    def the_lock_is_released_for_fire_and_for_the_opening_time(self):
-        """And for nothing else; a release counts whatever the contact says."""
-        assert self.door.relay == (self.fire or self.free_ms > 0)
-
-    @invariant()
-    def the_state_tells_the_leaf(self):
-        """Open states and a closed leaf never go together."""
-        assert (self.door.state >= doors.OPEN) == (not self.closed)
+def opened(door, cause=CARD):
+    """Let somebody in, and forget what was recorded."""
+    door.release(cause, 5000)
+    door.contact(False)
+    kinds(door)
+    return door
 
 
-AnyDay.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
-TestAnyDay = AnyDay.TestCase
+def test_propped_for_a_moving_day():
+    """No alarm until its end; then the time begins anew, with the warning first."""
+    door = opened(new())
+    door.prop(600)
+    assert kinds(door) == [(record.MODE, record.MODE_PROPPED, 600)]
+    door.advance(599_980)
+    assert (door.name, door.passing, kinds(door)) == ("propped", False, [])
+    door.advance(20)
+    assert kinds(door) == [(record.MODE, record.MODE_PROP_ENDED, 0)]
+    door.advance(29_960)
+    assert (door.name, kinds(door)) == ("open", [])
+    door.advance(20)
+    assert [event[:2] for event in kinds(door)] == [(record.ALARM, record.ALARM_HELD_WARNING)]
+    door.advance(30_000)
+    assert [event[:2] for event in kinds(door)][1:] == [(record.ALARM, record.ALARM_HELD_OPEN)]
+
+
+def test_a_prop_comes_late_and_ends_early():
+    """It ends the alarm that is on; closing does not end it; 0 does, once."""
+    door = opened(new())
+    door.advance(70_000)
+    kinds(door)
+    door.prop(600)
+    assert kinds(door) == [(record.ALARM_ENDED, record.ALARM_HELD_OPEN, 0), (record.MODE, record.MODE_PROPPED, 600)]
+    door.contact(True)
+    opened(door)
+    door.advance(300_000)
+    assert kinds(door) == []
+    door.prop(0)
+    door.prop(0)
+    assert kinds(door) == [(record.MODE, record.MODE_PROP_ENDED, 0)]
+
+
+def test_a_prop_is_no_release():
+    """Who opens a propped door that is shut has no cause."""
+    door = new()
+    door.prop(600)
+    assert not door.relay
+    door.contact(False)
+    assert door.alarm == record.ALARM_FORCED
+
+
+def test_free_passage():
+    """Released all the while, through openings; the schedule is the cause of those without another."""
+    door = new()
+    door.free_passage(True)
+    assert (door.relay, door.name, door.passing) == (True, "unlocked", False)
+    door.contact(False)
+    door.advance(4000)
+    assert door.relay
+    assert not door.passing
+    door.contact(True)
+    assert kinds(door) == [(record.OPENED, record.CAUSE_SCHEDULE, 0), (record.CLOSED, record.CAUSE_SCHEDULE, 4)]
+    door.advance(20_000)
+    door.free_passage(False)
+    door.advance(20)
+    assert (door.relay, door.name) == (False, "secured")
+    door.contact(False)
+    assert door.alarm == record.ALARM_FORCED
+
+
+def test_a_leaf_that_opens_again_at_once_had_not_latched():
+    """The cause of the opening before goes on, for 3 s."""
+    for after_ms, cause in ((2900, CARD), (3100, record.CAUSE_NONE)):
+        door = opened(new())
+        door.contact(True)
+        kinds(door)
+        door.advance(after_ms)
+        door.contact(False)
+        assert kinds(door)[0] == (record.OPENED, cause, 0)
+
+
+def test_a_leaf_that_rattles_is_ajar():
+    """The third opening within 5 s of the one before is none; it ends after 5 s at rest."""
+    door = opened(new())
+    for _ in range(2):
+        door.contact(True)
+        door.advance(2000)
+        door.contact(False)
+        door.advance(200)
+    door.contact(True)
+    kinds(door)
+    door.advance(2000)
+    door.contact(False)
+    assert kinds(door) == [(record.ALARM, record.ALARM_AJAR, 0)]
+    assert door.name == "ajar"
+    door.advance(200)
+    door.contact(True)
+    door.advance(4900)
+    assert kinds(door) == []
+    door.advance(100)
+    assert kinds(door) == [(record.ALARM_ENDED, record.ALARM_AJAR, 0)]
+    assert door.name == "secured"
+
+
+def ajar():
+    """A door whose leaf is closed, with its bolt back for 5 s."""
+    door = new()
+    door.thrown = True
+    door.release(CARD, 5000)
+    door.thrown = False
+    door.contact(False)
+    door.advance(1000)
+    door.contact(True)
+    door.advance(4900)
+    assert record.ALARM not in [event[0] for event in kinds(door)]
+    door.advance(100)
+    assert kinds(door) == [(record.ALARM, record.ALARM_AJAR, 0)]
+    return door
+
+
+def test_closed_but_not_latched():
+    """Ajar until the bolt is thrown; the time to the latch is known only then."""
+    door = ajar()
+    assert door.latched_ms == 0
+    door.advance(10_000)
+    assert kinds(door) == []
+    door.thrown = True
+    door.advance(20)
+    assert kinds(door) == [(record.ALARM_ENDED, record.ALARM_AJAR, 0)]
+    door.advance(20)
+    assert door.latched_ms == 16_040
+
+
+def test_out_of_ajar_by_an_opening():
+    """Let go it opens at once; without a cause it is forced when it stands open for a second."""
+    door = ajar()
+    door.release(EXIT, 5000)
+    door.contact(False)
+    assert kinds(door) == [(record.ALARM_ENDED, record.ALARM_AJAR, 0), (record.OPENED, EXIT, 0)]
+    door = ajar()
+    door.advance(5000)
+    door.contact(False)
+    door.advance(900)
+    assert kinds(door) == []
+    door.advance(100)
+    assert [event[:2] for event in kinds(door)] == [
+        (record.ALARM_ENDED, record.ALARM_AJAR),
+        (record.OPENED, record.CAUSE_NONE),
+        (record.ALARM, record.ALARM_FORCED),
+    ]
+
+
+def test_a_bolt_that_does_not_follow():
+    """After 2 s, in both directions; it ends when it follows."""
+    door = new()
+    door.thrown = True
+    door.release(CARD, 5000)
+    door.advance(1900)
+    assert kinds(door) == []
+    door.advance(100)
+    assert kinds(door) == [(record.ALARM, record.ALARM_LOCK_FAULT, 0)]
+    door.thrown = False
+    door.advance(20)
+    assert kinds(door) == [(record.ALARM_ENDED, record.ALARM_LOCK_FAULT, 0)]
+    door.advance(2960)
+    door.advance(20)
+    assert not door.relay
+    door.advance(1960)
+    assert kinds(door) == [(record.NOT_PASSED, CARD, 0)]
+    door.advance(20)
+    assert kinds(door) == [(record.ALARM, record.ALARM_LOCK_FAULT, 0)]
+
+
+def test_a_bolt_may_wait_for_the_leaf():
+    """One that throws only into its keep is in order while the leaf is open."""
+    door = new()
+    door.thrown = False
+    opened(door)
+    door.advance(20_000)
+    assert kinds(door) == []
+
+
+def test_time_to_the_latch():
+    """From the last release; unknown without one."""
+    door = new()
+    door.release(CARD, 5000)
+    door.advance(2000)
+    door.contact(False)
+    door.advance(3000)
+    assert door.latched_ms == 0
+    door.contact(True)
+    door.advance(20)
+    assert door.latched_ms == 5020
+    door.advance(10_000)
+    door.contact(False)
+    door.contact(True)
+    door.advance(20)
+    assert door.latched_ms == 0
+
+
+def test_the_exit_button_sticks():
+    """Once, after its time."""
+    door = Door(30, 60, True, exit_stuck_s=10)
+    door.exit_held = True
+    door.advance(9999)
+    assert kinds(door) == []
+    door.advance(1)
+    door.advance(60_000)
+    assert kinds(door) == [(record.ALARM, record.ALARM_EXIT_STUCK, 0)]
+    door.exit_held = False
+    door.advance(20)
+    assert kinds(door) == [(record.ALARM_ENDED, record.ALARM_EXIT_STUCK, 0)]
+
+
+def test_a_leaf_contact_at_fault_says_nothing():
+    """Never closed, never forced; releases go on, and what is then found open was not forced."""
+    door = new()
+    door.contact(True, sensed=False)
+    assert (door.name, door.sensed) == ("unknown", False)
+    door.contact(False, sensed=False)
+    door.release(CARD, 5000)
+    assert door.relay
+    door.advance(100_000)
+    assert (door.relay, kinds(door)) == (False, [])
+    door.contact(False, sensed=True)
+    assert (door.name, door.alarm, kinds(door)) == ("open", 0, [])
+    door.advance(30_000)
+    assert door.alarm == record.ALARM_HELD_WARNING
+    door.contact(False, sensed=False)
+    door.advance(100_000)
+    door.contact(True, sensed=True)
+    assert [event[:2] for event in kinds(door)][1:] == [
+        (record.ALARM_ENDED, record.ALARM_HELD_WARNING),
+        (record.CLOSED, record.CAUSE_NONE),
+    ]
+
+
+def test_an_open_door_is_in_order_while_fire_releases_it():
+    """The alarm about it ends, and the time begins anew after the reset."""
+    door = opened(new())
+    door.advance(40_000)
+    kinds(door)
+    door.fire_alarm(True)
+    assert [event[1] for event in kinds(door)] == [record.ALARM_HELD_WARNING, record.ALARM_FIRE]
+    door.advance(100_000)
+    door.reset_fire(contact_active=False)
+    door.advance(29_000)
+    assert [event[1] for event in kinds(door)] == [record.ALARM_FIRE]
+    door.advance(1000)
+    assert [event[1] for event in kinds(door)] == [record.ALARM_HELD_WARNING]

@@ -1,0 +1,373 @@
+"""What the watch carries out: the sounder, line faults, and the fire release over a power cut."""
+
+import time
+from unittest import TestCase
+
+from firmware import patterns
+from firmware.clock import Clock, Uptime
+from firmware.door import Door
+from firmware.lines import Lines
+from firmware.recorder import Recorder
+from firmware.watch import Watch
+from storage import record
+
+
+class Contact:
+    fault = 0
+
+    def __init__(self, active=False):
+        self.active = active
+        self.pressed = active
+
+    def poll(self, _now_ms):
+        pass
+
+    def press(self):
+        self.pressed = True
+
+    def latched(self):
+        pressed = self.pressed
+        self.pressed = False
+        return pressed
+
+
+class Player:
+    pattern = b""
+
+    def play(self, pattern):
+        self.pattern = pattern
+
+    @property
+    def playing(self):
+        return len(self.pattern) > 0
+
+
+class Lock:
+    released = False
+
+    def release(self):
+        self.released = True
+
+    def secure(self):
+        self.released = False
+
+
+class Journal:
+    def __init__(self):
+        self.records = []
+
+    def stamp(self, *_time):
+        pass
+
+    def append(self, kind, reason=0, pseudonym=None, detail=0):
+        self.records.append((kind, reason, detail))
+
+
+class Kept:
+    fails = False
+
+    def __init__(self, fire=0):
+        self.fire = fire
+
+    def get(self, _name):
+        return self.fire
+
+    def set(self, name, value):
+        if name == "fire" and not self.fails:
+            self.fire = value
+        return not self.fails
+
+
+class Log:
+    def __init__(self):
+        self.errors = 0
+
+    def info(self, *_words, **_values):
+        pass
+
+    warning = info
+
+    def error(self, *_words, **_values):
+        self.errors += 1
+
+
+class Nothing:
+    granted = bytes(7)
+
+
+class WithWatch(TestCase):
+    def setUp(self):
+        self.kept = Kept()
+        names = ("leaf", "exit", "fire", "key", "intercom", "tamper")
+        self.build({name: Contact(name == "leaf") for name in names})
+
+    def build(self, contacts, supervised=None):
+        parts = Nothing()
+        self.contacts = parts.contacts = contacts
+        self.journal = Journal()
+        parts.uptime = Uptime()
+        parts.clock = Clock(200_000_000, 50)
+        parts.log = self.log = Log()
+        parts.recorder = self.recorder = Recorder(self.journal, parts.clock, parts.log)
+        parts.door = self.door = Door(30, 60, True)
+        parts.lock = self.lock = Lock()
+        parts.player = self.player = Player()
+        parts.passage = Nothing()
+        parts.kept = self.kept
+        parts.lines = Lines(supervised, self.recorder) if supervised else None
+        parts.settings = {"open_s": 5, "mute_s": 60, "sound_s": 20}
+        self.watch = Watch(parts)
+        self.now_ms = time.ticks_ms()
+        self.watch.start()
+        self.step(0)
+
+    def step(self, elapsed_ms=20):
+        self.now_ms = time.ticks_add(self.now_ms, elapsed_ms)
+        self.watch.step(self.now_ms)
+
+    def taken(self):
+        taken = self.journal.records
+        self.journal.records = []
+        return taken
+
+    def force(self):
+        self.contacts["leaf"].active = False
+        self.step()
+
+
+class Sounder(WithWatch):
+    def test_an_alarm_is_heard_until_it_ends(self):
+        self.force()
+        self.assertEqual(self.player.pattern, patterns.ALARM)
+        self.player.pattern = b""  # played to its end
+        self.step()
+        self.assertEqual(self.player.pattern, patterns.ALARM)
+        self.contacts["leaf"].active = True
+        self.step()
+        self.assertEqual(self.player.pattern, b"")
+
+    def test_for_its_time_at_most(self):
+        self.force()
+        for _ in range(20):
+            self.step(1000)
+        self.player.pattern = b""
+        self.step()
+        self.assertEqual(self.player.pattern, b"")
+        self.assertTrue(record.ALARM_FORCED in self.recorder.alarms)
+
+    def test_the_warning_is_soft(self):
+        self.watch.release(record.CAUSE_CARD)
+        self.force()
+        self.assertEqual(self.player.pattern, b"")
+        for _ in range(30):
+            self.step(1000)
+        self.assertEqual(self.player.pattern, patterns.HELD)
+        for _ in range(30):
+            self.step(1000)
+        self.assertEqual(self.player.pattern, patterns.ALARM)
+
+    def test_another_pattern_does_not_silence_it(self):
+        self.force()
+        self.player.play(patterns.REFUSED)
+        self.step()
+        self.assertEqual(self.player.pattern, patterns.REFUSED)
+        self.player.pattern = b""
+        self.step()
+        self.assertEqual(self.player.pattern, patterns.ALARM)
+
+    def test_muted_for_a_while_and_recorded(self):
+        self.force()
+        self.taken()
+        self.watch.mute(10)
+        self.assertEqual(self.taken(), [(record.MODE, record.MODE_MUTED, 10)])
+        self.assertEqual(self.player.pattern, b"")
+        self.step(9900)
+        self.assertEqual(self.player.pattern, b"")
+        self.step(100)
+        self.step()
+        self.assertEqual(self.player.pattern, patterns.ALARM)
+
+    def test_a_new_alarm_is_heard_though_others_are_muted(self):
+        self.force()
+        self.watch.mute(60)
+        self.contacts["tamper"].active = True
+        self.step()
+        self.assertEqual(self.player.pattern, patterns.ALARM)
+
+    def test_the_key_switch_mutes(self):
+        self.force()
+        self.taken()
+        self.contacts["key"].press()
+        self.step()
+        self.assertTrue((record.MODE, record.MODE_MUTED, 60) in self.taken())
+        self.assertEqual(self.player.pattern, b"")
+        self.contacts["key"].press()
+        self.step()
+        self.assertEqual([entry[0] for entry in self.taken()], [record.RELEASED])  # nothing sounds now
+
+    def test_the_key_switch_alone_mutes_nothing(self):
+        self.contacts["key"].press()
+        self.step()
+        self.assertEqual(self.taken(), [(record.RELEASED, record.CAUSE_KEY, 0)])
+
+    def test_fire_is_never_muted_nor_disarmed(self):
+        self.watch.arm(False)
+        self.contacts["fire"].active = True
+        self.step()
+        self.assertEqual(self.player.pattern, patterns.ALARM)
+        self.watch.mute(60)
+        self.contacts["key"].press()
+        self.step()
+        self.assertEqual(self.player.pattern, patterns.ALARM)
+        for _ in range(30):
+            self.player.pattern = b""
+            self.step(1000)
+            self.assertEqual(self.player.pattern, patterns.ALARM)
+
+    def test_disarmed_nothing_is_heard_and_all_is_recorded(self):
+        self.watch.arm(True)
+        self.assertEqual(self.taken(), [])
+        self.watch.arm(False)
+        self.watch.arm(False)
+        self.assertEqual(self.taken(), [(record.MODE, record.MODE_DISARMED, 0)])
+        self.force()
+        self.assertEqual(self.player.pattern, b"")
+        self.assertTrue((record.ALARM, record.ALARM_FORCED, 0) in self.taken())
+        self.watch.arm(True)
+        self.step()
+        self.assertEqual(self.player.pattern, patterns.ALARM)
+        self.assertEqual(self.taken(), [(record.MODE, record.MODE_ARMED, 0)])
+
+    def test_technical_alarms_are_not_heard(self):
+        self.contacts["exit"].active = True
+        self.contacts["exit"].press()
+        for _ in range(31):
+            self.step(1000)
+        self.assertEqual(self.recorder.alarms, {record.ALARM_EXIT_STUCK})
+        self.assertEqual(self.player.pattern, b"")
+
+
+class Fire(WithWatch):
+    def restart(self):
+        """Power is lost and comes back, contacts as they are."""
+        self.build({name: Contact(contact.active) for name, contact in self.contacts.items()})
+
+    def test_it_outlives_a_power_cut_until_the_key_is_turned(self):
+        self.contacts["fire"].active = True
+        self.step()
+        self.assertEqual(self.kept.fire, 1)
+        self.contacts["fire"].active = False
+        self.restart()
+        self.assertTrue(self.lock.released)
+        self.assertEqual(self.taken(), [(record.ALARM, record.ALARM_FIRE, 0)])
+        self.step(100_000)
+        self.assertTrue(self.lock.released)
+        self.contacts["key"].press()
+        self.step()
+        self.step(5000)
+        self.assertFalse(self.lock.released)
+        self.assertEqual(self.kept.fire, 0)
+        self.restart()
+        self.assertFalse(self.lock.released)
+
+    def test_a_key_that_was_turned_before_the_start_does_not_reset(self):
+        self.kept.fire = 1
+        self.contacts["key"].active = True
+        self.restart()
+        self.step(10_000)
+        self.assertEqual(self.recorder.alarms, {record.ALARM_FIRE})
+        self.contacts["key"].press()
+        self.step()
+        self.assertEqual(self.recorder.alarms, set())
+
+    def test_flash_that_fails_is_said(self):
+        self.kept.fails = True
+        self.contacts["fire"].active = True
+        self.step()
+        self.assertTrue(self.lock.released)
+        self.assertEqual(self.log.errors, 1)
+
+    def test_nobody_upstream_can_lock_it(self):
+        self.contacts["fire"].press()
+        self.step()
+        self.door.free_passage(True)
+        self.door.free_passage(False)
+        self.door.prop(10)
+        self.door.prop(0)
+        self.watch.release(record.CAUSE_REMOTE)
+        self.watch.mute(10)
+        self.step(20_000)
+        self.assertTrue(self.lock.released)
+
+
+class Fitted(WithWatch):
+    def test_a_door_without_any_contact_still_opens(self):
+        self.build({})
+        self.assertEqual(self.door.name, "unknown")
+        self.watch.release(record.CAUSE_CARD)
+        self.step()
+        self.assertTrue(self.lock.released)
+        self.step(6000)
+        self.assertFalse(self.lock.released)
+        self.assertEqual(self.taken(), [])
+
+    def test_the_handle_is_a_cause(self):
+        contacts = {"leaf": Contact(True), "handle": Contact()}
+        self.build(contacts)
+        contacts["handle"].press()
+        self.force()
+        expected = [(record.RELEASED, record.CAUSE_HANDLE, 0), (record.OPENED, record.CAUSE_HANDLE, 0)]
+        self.assertEqual(self.taken(), expected)
+
+    def test_a_bolt_contact(self):
+        contacts = {"leaf": Contact(True), "bolt": Contact(True)}
+        self.build(contacts)
+        self.watch.release(record.CAUSE_CARD)
+        self.step(2000)
+        self.assertEqual(self.recorder.alarms, {record.ALARM_LOCK_FAULT})
+        contacts["bolt"].active = False
+        self.step()
+        self.assertEqual(self.recorder.alarms, set())
+
+    def test_a_button_that_is_held_keeps_nobody_from_talking_to_upstream(self):
+        self.contacts["intercom"].active = True
+        self.contacts["intercom"].press()
+        self.step()
+        since_s = self.watch.active_s
+        self.watch._uptime.advance(60_000)
+        for _ in range(5):
+            self.step()
+        self.assertTrue(self.lock.released)
+        self.assertEqual(self.watch.active_s, since_s)
+
+
+class Wires(WithWatch):
+    def setUp(self):
+        self.kept = Kept()
+        contacts = {"leaf": Contact(True), "exit": Contact()}
+        self.build(contacts, {1: contacts["leaf"], 2: contacts["exit"]})
+
+    def test_one_record_for_each_contact(self):
+        alarm = record.ALARM_SENSOR_FAULT
+        self.contacts["leaf"].fault = 2
+        self.step()
+        self.step()
+        self.assertEqual(self.taken(), [(record.ALARM, alarm, 1)])
+        self.assertEqual(self.door.name, "unknown")
+        self.contacts["exit"].fault = 1
+        self.step()
+        self.contacts["leaf"].fault = 0
+        self.step()
+        self.assertEqual(self.recorder.alarms, {alarm})
+        self.contacts["exit"].fault = 0
+        self.step()
+        self.assertEqual(self.recorder.alarms, set())
+        self.assertEqual(self.taken(), [(record.ALARM, alarm, 2), (record.ALARM_ENDED, alarm, 1), (9, alarm, 2)])
+
+    def test_a_cut_leaf_is_neither_forced_nor_closed(self):
+        self.contacts["leaf"].fault = 2
+        self.contacts["leaf"].active = False
+        self.step()
+        self.step(5000)
+        self.assertEqual([entry[1] for entry in self.taken()], [record.ALARM_SENSOR_FAULT])
+        self.assertFalse(self.door.sensed)
