@@ -36,7 +36,7 @@ class PassBack:
         if at < 0 or group in self._exempt:
             return False
         stamp = self._stamp(at)
-        return stamp & 1 == side and uptime_min - (stamp >> 1) < self._timeout_min
+        return stamp > 0 and stamp & 1 == side and uptime_min - (stamp >> 1) + 1 < self._timeout_min
 
     def went(self, pseudonym, side, uptime_min):
         """This one has gone through, coming from `side`."""
@@ -46,7 +46,7 @@ class PassBack:
             self._next = (at + _PLACE) % len(self._people)
         people = self._people
         people[at : at + _PSEUDONYM] = pseudonym
-        stamp = uptime_min << 1 | side
+        stamp = uptime_min + 1 << 1 | side  # an empty place has 0
         for index in range(at + _PSEUDONYM, at + _PLACE):
             people[index] = stamp & 255
             stamp >>= 8

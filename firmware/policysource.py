@@ -88,9 +88,9 @@ def _days(text):
     """Return a bit for each day of "mon-fri,sun"."""
     bits = 0
     for part in text.split(","):
-        first, _, last = part.partition("-")
+        first, dash, last = part.partition("-")
         day = _DAYS.index(first)
-        last = _DAYS.index(last) if last else day
+        last = _DAYS.index(last) if dash else day
         bits |= 1 << last
         while day != last:
             bits |= 1 << day
@@ -136,10 +136,10 @@ def _day(text):
 
 def _dates(place, text):
     """Return (first day, days that follow) of "2026-10-01" or "2026-10-01/2026-10-07"."""
-    first, _, last = text.partition("/")
+    first, slash, last = text.partition("/")
     try:
         first = _day(first)
-        following = _day(last) - first if last else 0
+        following = _day(last) - first if slash else 0
     except ValueError:
         _refuse(place, "%s is no date; write 2026-10-01, or 2026-10-01/2026-10-07, up to 2050" % text)
     if not 0 <= following <= _MOST_DAYS:

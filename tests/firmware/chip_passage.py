@@ -193,8 +193,9 @@ class CardPath(TestCase):
             self.assertEqual(self.passage.several(), record.SEVERAL_CARDS)
             self.uptime.advance(1000)
             self.passage.settle()
-        self.assertEqual(len(self.trace), 4)
-        self.assertTrue(all(entry[0] == record.REFUSED for entry in self.trace))
+        kinds = [entry[:2] for entry in self.trace]
+        self.assertEqual(kinds.count((record.ALARM, record.ALARM_WRONG_TRIES)), 1)
+        self.assertEqual([kind for kind, _ in kinds if kind != record.ALARM], [record.REFUSED] * 4)
         self.trace.clear()
         self.uptime.advance(10_000)
         self.passage.settle()
@@ -211,10 +212,12 @@ class CardPath(TestCase):
         self.list.entry.state = entries.REVOKED
         for _ in range(9):
             self.assertEqual(self.show(), record.CANCELLED)
-        self.assertEqual([entry[0] for entry in self.trace], [record.REFUSED, record.ALARM])
+        expected = [record.REFUSED, record.CANCELLED, record.ALARM, record.ALARM_CANCELLED_CARD]
+        self.assertEqual([number for entry in self.trace for number in entry[:2]][:4], expected)
+        self.assertEqual([entry[:2] for entry in self.trace[2:]], [(record.ALARM, record.ALARM_WRONG_TRIES)])
         self.uptime.advance(60_000)
         self.passage.settle()
-        self.assertEqual(self.trace[2:], [(record.REPEATED, record.CANCELLED, pseudonym_of(UID), 8)])
+        self.assertEqual(self.trace[3:], [(record.REPEATED, record.CANCELLED, pseudonym_of(UID), 8)])
         self.assertEqual(self.show(), record.CANCELLED)
         self.assertEqual(self.trace[-1][:2], (record.ALARM, record.ALARM_CANCELLED_CARD))
 
@@ -352,4 +355,5 @@ class Kinds(CardPath):
             self.assertEqual(self.show(), record.UNKNOWN)
             self.passage.alert(record.ALARM_MAGIC_CARD)
         kinds = [entry[:2] for entry in self.trace]
-        self.assertEqual(kinds, [(record.REFUSED, record.UNKNOWN), (record.ALARM, record.ALARM_MAGIC_CARD)])
+        wrong = (record.ALARM, record.ALARM_WRONG_TRIES)
+        self.assertEqual(kinds, [(record.REFUSED, record.UNKNOWN), (record.ALARM, record.ALARM_MAGIC_CARD), wrong])
