@@ -175,7 +175,7 @@ class Tables(TestCase):
         given = {
             "groups": {"3": {"week": ["mon-sat 08:00-12:00", "sun 00:00-24:00", "12:00-08:00"], "holidays": "sunday"}},
             "holidays": ["2026-10-07"],
-            "exceptions": {"2026-10-08": ["00:00-24:00"]},
+            "exceptions": {"2026-10-08": ["00:00-24:00", "12:00-08:00"]},
             "free": ["00:00-24:00"],
             "first_in": True,
         }
