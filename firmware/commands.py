@@ -79,6 +79,18 @@ def _set_time(service, command):
     return messages.DONE
 
 
+def _lock_down(service, command):
+    begins = command.argument
+    if begins > 1 or not _recorded(service, command) or not service.kept.set("lockdown", begins):
+        return messages.REFUSED_BY_DOOR  # one that the next power cut ends would be none
+    service.passage.policy.locked_down = bool(begins)
+    service.recorder.note(record.MODE, record.MODE_LOCKED_DOWN if begins else record.MODE_LOCK_DOWN_ENDED)
+    service.free_passage()
+    service.log.info("command", "lock-down", on=begins, operator=command.operator)
+    service.recorder.changed()
+    return messages.DONE
+
+
 _OPERATIONS = {
     messages.OP_UNLOCK: _unlock,
     messages.OP_SET_TIME: _set_time,
@@ -86,6 +98,7 @@ _OPERATIONS = {
     messages.OP_PROP: _prop,
     messages.OP_MUTE: _mute,
     messages.OP_ASK_RESET: _ask_reset,
+    messages.OP_LOCK_DOWN: _lock_down,
 }
 
 

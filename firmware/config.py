@@ -5,6 +5,8 @@
 Secrets are not settings: they live in `storage.keys`.
 """
 
+from firmware import policysource
+
 DEFAULTS = {
     "site": "site",
     "door": "door",
@@ -23,6 +25,7 @@ DEFAULTS = {
     "mute_s": 300,
     "sound_s": 180,
     "residents": [0],
+    "policy": {},
     "drift_ppm": 50,
     "key_version": 0,
     "keep_days": 180,
@@ -43,6 +46,8 @@ KINDS = ("uid", "classic", "ntag424", "desfire")
 # kinds: what this door takes; group_kinds: what it takes from one group instead, {"3": ["ntag424"]}. During a migration
 # there are several. magic_alarm: look whether a UID card is one of the rewritable kind that kiosks use, after it was
 # served. desk: this board stands in the card office and writes cards, it serves no door (docs/cards.md).
+
+# policy: schedules, holidays, free passage and what else decides who may pass when (docs/policy.md).
 
 # keep_days: what upstream has acknowledged is erased after so many days, 0 never; GB 50396-2007 wants 180 days at the
 # centre, not at the door.
@@ -134,6 +139,7 @@ def validate(values):
             raise ValueError("residents: a list of group numbers from 0 to 63")
     _check_kinds(checked)
     _check_contacts(checked["contacts"], checked["supervised"])
+    policysource.compiled(checked)
     if checked["reader_gain_db"] not in _GAINS_DB:
         raise ValueError("reader_gain_db: must be 18, 23, 33, 38, 43 or 48")
     if checked["tls"]:

@@ -17,6 +17,7 @@ from storage import ondemand
 _ONCE = (
     "firmware.assembly",
     "firmware.config",
+    "firmware.policysource",
     "firmware.provision",
     "storage.cardmount",
     "storage.cardrevision",

@@ -16,7 +16,8 @@ from micropython import const
 
 from drivers.credential import FALSE, PROVEN, UID, Credential
 from firmware import access
-from firmware.repeats import Series
+from firmware import policy as policies
+from firmware.repeats import Series, Tries
 from storage import record
 from storage.mac import Hmac
 
@@ -35,24 +36,27 @@ class Passage:
 
         Args:
             key: 32 bytes, purpose `pseudonym` of the door key.
-            settings: dict of firmware.config; `open_s`, `residents`, `kinds` and `group_kinds` are used.
+            settings: dict of firmware.config; `policy`, `open_s`, `residents`, `kinds` and `group_kinds` are used.
         """
-        from firmware import config  # not kept in memory
+        from firmware import config, policysource  # not kept in memory
 
         self._hmac = Hmac(key)
         self._allowlist = allowlist
+        self._recorder = recorder
         self._note = recorder.note
         self._clock = clock
         self._uptime = uptime
         self._series = (Series(_STRANGERS), Series(_KNOWN), Series(_KNOWN))
+        self._tries = Tries()
         self._door = door
         self._lock = lock
-        self._residents = settings["residents"]
-        self._open_ms = settings["open_s"] * 1000
+        self.policy = policies.Policy(*policysource.compiled(settings))
         self.credential = Credential()
         self._strong, self._accepted = config.masks(settings)
         self.pseudonym = bytearray(_PSEUDONYM)  # of the last card shown
         self.granted = bytearray(_PSEUDONYM)  # of the last one granted, for *passed*
+        self.answered = True  # False: an unknown credential, so soon after another one that nobody is to see or hear it
+        self.soon = False  # who was let in last should have the card renewed
         self._folded = False  # the last refusal has no record of its own
         self.unrecorded = 0  # residents let in though their record could not be written
 
@@ -86,46 +90,56 @@ class Passage:
     def present(self, proof=PROVEN):
         """Judge the credential that was recognised; return the reason, `record.OK` if the lock was released."""
         self._folded = False
+        self.answered = True
         credential = self.credential
         pseudonym = self.pseudonym
         clock = self._clock
+        policy = self.policy
+        earliest_min = clock.earliest_min
         # Looked up after the proof, which takes a while: it may have been cancelled meanwhile.
         entry = self._allowlist.entry if self._allowlist.find(pseudonym) else None
         group = entry.group if entry else 0
         reason = access.decide(
             entry,
-            clock.earliest_min,
+            earliest_min,
             clock.latest_min,
             clock.trust,
-            self._residents,
+            policy,
             self._accepted[group] >> credential.kind & 1,
             proof == PROVEN,
         )
         evidence = self._evidence(group)
-        if reason != record.OK:
+        if reason & access.REFUSALS:
             self._refuse(reason, evidence, proof == FALSE)
             return reason
-        recorded = self._note(record.GRANTED, reason, self.pseudonym, evidence)
-        if not recorded and (entry.limited or group not in self._residents):
+        link = self._recorder.link
+        if link and not link.connected:
+            reason |= record.UNTOLD
+        recorded = self._note(record.GRANTED, reason, pseudonym, evidence)
+        if not recorded and (entry.limited or not policy.flags(group) & policies.RESIDENT):
             return record.NOT_RECORDED
         if entry.limited:
             # After the record: a power cut between them leaves a grant that let nobody in, never one use too many.
             try:
                 self._allowlist.use(pseudonym)
             except OSError:
-                self._note(record.REFUSED, record.NOT_RECORDED, self.pseudonym, evidence)
+                self._note(record.REFUSED, record.NOT_RECORDED, pseudonym, evidence)
                 return record.NOT_RECORDED
         if not recorded:
             self.unrecorded += 1
-        self._door.release(record.CAUSE_CARD, self._open_ms)
+        self._door.release(record.CAUSE_CARD, policy.open_ms(group))
         self._lock.release()
         self.granted[:] = pseudonym
+        self.soon = not entry.limited and entry.valid_until - earliest_min <= policy.soon_min
+        self._tries.right()
+        policy.entered(earliest_min, clock.latest_min, clock.trust)
         return record.OK
 
     def several(self):
         """More than one card answered and they could not be told apart: nobody is let in."""
         for index in range(_PSEUDONYM):
             self.pseudonym[index] = 0
+        self.answered = True
         self._refuse(record.SEVERAL_CARDS, 0)
         return record.SEVERAL_CARDS
 
@@ -151,14 +165,18 @@ class Passage:
 
     def _refuse(self, reason, evidence, false=False):
         series = self._series[1]
+        uptime_s = self._uptime.seconds
         if reason == record.UNKNOWN or reason == record.SEVERAL_CARDS:
             series = self._series[0]
+            self.answered = self._tries.answered(uptime_s)
         elif reason == record.CANCELLED:
             series = self._series[2]
-        self._folded = series.folds(reason, self.pseudonym, self._uptime.seconds)
+        self._folded = series.folds(reason, self.pseudonym, uptime_s)
         if not self._folded:
             self._note(record.REFUSED, reason, self.pseudonym, evidence)
             if reason == record.CANCELLED:
                 self._note(record.ALARM, record.ALARM_CANCELLED_CARD, self.pseudonym, evidence)
             elif false and reason == record.NOT_PROVEN:
                 self._note(record.ALARM, record.ALARM_COPY_SUSPECTED, self.pseudonym, evidence)
+        if self._tries.wrong(uptime_s):
+            self._note(record.ALARM, record.ALARM_WRONG_TRIES, self.pseudonym, evidence)

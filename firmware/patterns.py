@@ -5,6 +5,7 @@ A pattern is a row of (duration in 10 ms, outputs) pairs for `drivers.signals.Pl
 """
 
 GRANTED = b"\x0f\x05\xc8\x01"  # one beep, green for 2 s
+GRANTED_SOON = b"\x0f\x05\x0a\x01\x0f\x05\x0a\x01\x0f\x05\xb4\x01"  # let in, and the card ends soon: three beeps, green
 REFUSED = b"\x0a\x06\x0a\x02\x0a\x06\x64\x02"  # two short beeps, red for 1 s
 CANCELLED = b"\x1e\x06\x0a\x02\x1e\x06\x0a\x02\x1e\x06\x64\x02"  # three long beeps, red
 HELD = b"\x14\x06\x50\x02" * 4  # a beep a second, red

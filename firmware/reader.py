@@ -80,7 +80,7 @@ class Reader:
                         cards.release()
                         # Without keys nothing can be proved; nothing is known against the card either.
                         self._judge(PROVEN if kind == UID else LOST)
-                        if self._magic_alarm and kind == UID and cards.sak & _SAK_CLASSIC:
+                        if self._magic_alarm and passage.answered and kind == UID and cards.sak & _SAK_CLASSIC:
                             await self._look_for_magic()
                 elif found:
                     self._service.shown(passage.several())

@@ -1,4 +1,9 @@
-"""Folding of repeated refusals: nobody washes out the journal by tapping junk. Pure.
+"""Repeated refusals: nobody washes out the journal by tapping junk, nor keeps the door busy with it. Pure.
+
+    tries = Tries()
+    if tries.wrong(uptime_s): ...                               # the fifth in a row
+    if tries.answered(uptime_s): ...                            # this unknown one gets a light and a sound
+    tries.right()
 
     series = Series(4)
     if not series.folds(reason, pseudonym, uptime_s): ...       # make a record of its own
@@ -14,6 +19,42 @@ from micropython import const
 
 _FIRST_S = const(60)
 _LONGEST_S = const(960)
+_TRIES = const(5)  # GB 50396-2007 5.1.5 (1): an alarm after at most five wrong tries in a row
+_QUIET_S = const(600)  # after as long without one, five more are another series
+_FIRST_PAUSE_S = const(2)
+_LONGEST_PAUSE_S = const(10)
+
+
+class Tries:
+    """Wrong tries in a row, whichever cards they were made with, and pauses between answers to unknown ones."""
+
+    def __init__(self):
+        self._count = self._wrong_s = self._pause_s = 0
+        self._until_s = -_LONGEST_S
+
+    def wrong(self, uptime_s):
+        """Take a refusal in; True if it is the fifth since the last grant, once in a series."""
+        if self._count == _TRIES:
+            if uptime_s - self._wrong_s < _QUIET_S:
+                self._wrong_s = uptime_s
+                return False
+            self._count = 0
+        self._wrong_s = uptime_s
+        self._count += 1
+        return self._count == _TRIES
+
+    def right(self):
+        """Somebody was let in."""
+        self._count = 0
+
+    def answered(self, uptime_s):
+        """Tell whether an unknown credential is answered: not within the pause after the last one that was."""
+        over_s = uptime_s - self._until_s
+        if over_s <= 0:  # whole seconds: with < it could be one second too few
+            return False
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S) if over_s <= _LONGEST_PAUSE_S else _FIRST_PAUSE_S
+        self._until_s = uptime_s + self._pause_s
+        return True
 
 
 class Series:

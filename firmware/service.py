@@ -43,6 +43,7 @@ _REASON_NAMES = (
     "not-recorded",
     "not-proven",
     "too-weak",
+    "passed-back",
 )
 
 
@@ -55,9 +56,10 @@ class Service:
         Args:
             parts: object with cards, health, provers, copies (see firmware.reader), recorder, passage, door, lock,
                 player, allowlist, clock, uptime, settings, log, watchdog, reset_cause, alarms, contacts (see
-                firmware.watch). alarms is a list of those that are on from the start.
+                firmware.watch), kept. alarms is a list of those that are on from the start.
         """
         self.recorder = parts.recorder
+        self.kept = parts.kept
         self.watch = Watch(parts)
         self.reader = Reader(parts, self)
         self.passage = parts.passage
@@ -72,6 +74,8 @@ class Service:
         self._keep_s = parts.settings["keep_days"] * _DAY_S
         self._quiet_s = 0
         self._reader_s = 0
+        self._free = False  # everybody may pass at this time of day
+        self._policy_s = 0
         self._left_out = False  # a card of the delta under way found no room
         # The office must know which tombstones a door no longer has.
         note = self.recorder.note
@@ -114,8 +118,10 @@ class Service:
     def shown(self, reason):
         """After the lock: light, sound, link, log."""
         self.watch.busy()
+        if not self.passage.answered:
+            return
         if reason == record.OK:
-            self.player.play(patterns.GRANTED)
+            self.player.play(patterns.GRANTED_SOON if self.passage.soon else patterns.GRANTED)
         elif reason == record.CANCELLED:
             self.player.play(patterns.CANCELLED)
         else:
@@ -151,6 +157,9 @@ class Service:
             self.passage.prepare()
             self.passage.settle()
             self.reader.settle()
+            if now_s != self._policy_s:
+                self._policy_s = now_s
+                self.free_passage()
             self._warn(record.ALARM_JOURNAL_FILLING, _FILLING_PERCENT)
             self._warn(record.ALARM_JOURNAL_FULL, _FULL_PERCENT)
             if self.quiet():
@@ -158,6 +167,17 @@ class Service:
                 keep_from_s = clock.earliest_s - self._keep_s if self._keep_s and clock.trust else 0
                 if not self.recorder.journal.idle(keep_from_s):
                     self.allowlist.idle(clock.earliest_min)
+
+    def free_passage(self):
+        """Let everybody pass while the policy says so, once that is recorded; end it whether it can be or not."""
+        clock = self.clock
+        free = self.passage.policy.free(clock.earliest_min, clock.latest_min, clock.trust)
+        if free != self._free and (
+            self.recorder.note(record.MODE, record.MODE_FREE if free else record.MODE_FREE_ENDED) or not free
+        ):
+            self._free = free
+            self.watch.door.free_passage(free)
+            self.recorder.changed()
 
     def _warn(self, alarm, percent):
         """An alarm while so much of the journal is not acknowledged; it ends a little lower, lest it flicker."""
@@ -182,6 +202,7 @@ class Service:
         return {
             "door": self.watch.door.name,
             "lock": "unlocked" if self.watch.lock.released else "locked",
+            "locked_down": self.passage.policy.locked_down,
             "alarms": sorted(self.recorder.alarms),
             "clock": _TRUST_NAMES[self.clock.trust],
             "t": self.clock.now_s,

@@ -55,8 +55,8 @@ SELF_TEST = const(20)  # reason: first item that failed, 0 all well; detail: a b
 MODE = const(21)  # the door works differently from now on; reason: mode; detail: its argument
 
 # Added to the reason of GRANTED: with which reservation.
-IN_GRACE = const(0x10)  # past its end, within the days of grace
-ABOVE_FLOOR = const(0x20)  # the clock stands at its floor: whether the card has ended is not known
+IN_GRACE = const(0x10)  # past its end, or perhaps, within the days of grace
+ABOVE_FLOOR = const(0x20)  # whether the card has begun, or has ended, is not known: the clock stands at its floor
 UNTOLD = const(0x40)  # out of touch with upstream: a cancellation may not have come through
 
 # Reason of GRANTED and REFUSED.

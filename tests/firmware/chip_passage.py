@@ -193,8 +193,9 @@ class CardPath(TestCase):
             self.assertEqual(self.passage.several(), record.SEVERAL_CARDS)
             self.uptime.advance(1000)
             self.passage.settle()
-        self.assertEqual(len(self.trace), 4)
-        self.assertTrue(all(entry[0] == record.REFUSED for entry in self.trace))
+        kinds = [entry[:2] for entry in self.trace]
+        self.assertEqual(kinds.count((record.ALARM, record.ALARM_WRONG_TRIES)), 1)
+        self.assertEqual([kind for kind, _ in kinds if kind != record.ALARM], [record.REFUSED] * 4)
         self.trace.clear()
         self.uptime.advance(10_000)
         self.passage.settle()
@@ -211,10 +212,12 @@ class CardPath(TestCase):
         self.list.entry.state = entries.REVOKED
         for _ in range(9):
             self.assertEqual(self.show(), record.CANCELLED)
-        self.assertEqual([entry[0] for entry in self.trace], [record.REFUSED, record.ALARM])
+        expected = [record.REFUSED, record.CANCELLED, record.ALARM, record.ALARM_CANCELLED_CARD]
+        self.assertEqual([number for entry in self.trace for number in entry[:2]][:4], expected)
+        self.assertEqual([entry[:2] for entry in self.trace[2:]], [(record.ALARM, record.ALARM_WRONG_TRIES)])
         self.uptime.advance(60_000)
         self.passage.settle()
-        self.assertEqual(self.trace[2:], [(record.REPEATED, record.CANCELLED, pseudonym_of(UID), 8)])
+        self.assertEqual(self.trace[3:], [(record.REPEATED, record.CANCELLED, pseudonym_of(UID), 8)])
         self.assertEqual(self.show(), record.CANCELLED)
         self.assertEqual(self.trace[-1][:2], (record.ALARM, record.ALARM_CANCELLED_CARD))
 
@@ -241,6 +244,124 @@ class CardPath(TestCase):
         self.passage.settle()
         expected = [(record.REPEATED, record.UNKNOWN, 2), (record.ALARM, record.ALARM_UNRECORDED, 0)]
         self.assertEqual([(kind, reason, detail) for kind, reason, _, detail in self.trace], expected)
+
+    def with_policy(self, policy, residents=(RESIDENTS,)):
+        settings = dict(DEFAULTS)
+        settings["policy"] = policy
+        settings["residents"] = list(residents)
+        self.passage = Passage(KEY, self.list, self.recorder, self.clock, self.uptime, self.door, self.lock, settings)
+
+    def test_a_grant_out_of_touch_says_so(self):
+        class Link:
+            connected = True
+
+            def notify(self):
+                pass
+
+        self.recorder.link = Link()
+        self.assertEqual(self.show(), record.OK)
+        self.recorder.link.connected = False
+        self.assertEqual(self.show(), record.OK)
+        grants = [entry[:2] for entry in self.trace if entry != "relay"]
+        self.assertEqual(grants, [(record.GRANTED, record.OK), (record.GRANTED, record.UNTOLD)])
+
+    def test_reservations_are_summed(self):
+        self.with_policy({"groups": {"0": {"grace_days": 1}}})
+        self.passage._clock = Clock(200_000_000, 50)
+        self.list.entry.valid_until = 200_000_000 // 60
+        self.assertEqual(self.show(), record.OK)
+        self.assertEqual(self.trace[0][:2], (record.GRANTED, record.ABOVE_FLOOR | record.IN_GRACE))
+        self.assertTrue(self.passage.soon)
+
+    def test_the_lock_is_let_go_for_as_long_as_the_group_needs(self):
+        self.with_policy({"groups": {"1": {"open_s": 30}}}, (RESIDENTS, VISITORS))
+        opened = []
+        self.door.release = lambda cause, open_ms: opened.append(open_ms)
+        self.show()
+        self.list.entry.group = VISITORS
+        self.show()
+        self.assertEqual(opened, [5000, 30_000])
+
+    def test_a_lock_down_lets_in_who_is_exempt(self):
+        self.with_policy({"groups": {"1": {"exempt_lockdown": True}}})
+        self.passage.policy.locked_down = True
+        self.assertEqual(self.show(), record.LOCKED_DOWN)
+        self.assertFalse(self.lock.released)
+        self.list.entry.group = VISITORS
+        self.assertEqual(self.show(), record.OK)
+
+    def test_a_card_that_ends_soon(self):
+        now_min = self.clock.earliest_min
+        for left_min, soon in ((7 * 1440 + 1, False), (7 * 1440, True), (1, True)):
+            self.list.entry.valid_until = now_min + left_min
+            self.assertEqual(self.show(), record.OK)
+            self.assertEqual(self.passage.soon, soon)
+        self.list.entry.limited = True
+        self.list.entry.uses_left = 1
+        self.assertEqual(self.show(), record.OK)
+        self.assertFalse(self.passage.soon)
+        self.list.entry.limited = False
+        self.with_policy({"expiry_soon_days": 0, "groups": {"0": {"grace_days": 1}}})
+        self.assertEqual(self.show(), record.OK)
+        self.assertFalse(self.passage.soon)
+        self.list.entry.valid_until = now_min
+        self.assertEqual(self.show(), record.OK)
+        self.assertTrue(self.passage.soon)
+
+    def test_free_passage_begins_with_the_first_card_that_is_granted(self):
+        self.with_policy({"free": ["00:00-24:00"], "first_in": True})
+
+        def free():
+            return self.passage.policy.free(self.clock.earliest_min, self.clock.latest_min, self.clock.trust)
+
+        self.assertEqual(self.show(b"1234"), record.UNKNOWN)
+        self.assertFalse(free())
+        self.assertEqual(self.show(), record.OK)
+        self.assertTrue(free())
+        self.passage.policy.locked_down = True
+        self.assertFalse(free())
+
+    def test_the_fifth_wrong_try_in_a_row_is_one_alert(self):
+        alert = (record.ALARM, record.ALARM_WRONG_TRIES)
+
+        def alerts():
+            return [entry[:2] for entry in self.trace].count(alert)
+
+        for number in range(4):
+            self.show(bytes((number, 1, 2, 3)))
+        self.show()
+        for number in range(4):
+            self.passage.several() if number & 1 else self.show(b"1234")
+        self.assertEqual(alerts(), 0)
+        self.list.entry.state = entries.SUSPENDED
+        self.show()
+        self.assertEqual(self.trace[-1], alert + (pseudonym_of(UID), WEAK))
+        for _ in range(20):
+            self.show()
+            self.show(b"1234")
+        self.assertEqual(alerts(), 1)
+
+    def test_a_resident_in_the_pause_after_an_unknown_card_is_not_delayed(self):
+        self.assertEqual(self.show(b"1234"), record.UNKNOWN)
+        self.assertTrue(self.passage.answered)
+        self.assertEqual(self.show(b"1234"), record.UNKNOWN)
+        self.assertFalse(self.passage.answered)
+        self.assertEqual(self.passage.several(), record.SEVERAL_CARDS)
+        self.assertFalse(self.passage.answered)
+        self.assertFalse(self.lock.released)
+        self.assertEqual(self.show(), record.OK)
+        self.assertTrue(self.passage.answered)
+        self.assertTrue(self.lock.released)
+        # Nor is any other card that the list knows, and it does not end the pause.
+        self.list.entry.state = entries.REVOKED
+        self.show(b"1234")
+        self.assertEqual(self.show(), record.CANCELLED)
+        self.assertTrue(self.passage.answered)
+        self.show(b"1234")
+        self.assertFalse(self.passage.answered)
+        self.uptime.advance(3000)
+        self.show(b"1234")
+        self.assertTrue(self.passage.answered)
 
     def test_a_prepared_tap_allocates_little(self):
         self.passage.credential.uid[: len(UID)] = UID
@@ -352,4 +473,5 @@ class Kinds(CardPath):
             self.assertEqual(self.show(), record.UNKNOWN)
             self.passage.alert(record.ALARM_MAGIC_CARD)
         kinds = [entry[:2] for entry in self.trace]
-        self.assertEqual(kinds, [(record.REFUSED, record.UNKNOWN), (record.ALARM, record.ALARM_MAGIC_CARD)])
+        wrong = (record.ALARM, record.ALARM_WRONG_TRIES)
+        self.assertEqual(kinds, [(record.REFUSED, record.UNKNOWN), (record.ALARM, record.ALARM_MAGIC_CARD), wrong])

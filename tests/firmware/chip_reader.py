@@ -63,6 +63,7 @@ class Health:
 
 class Passage:
     unrecorded = 0
+    answered = True
 
     def __init__(self, trace):
         self.trace = trace

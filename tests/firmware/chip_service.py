@@ -107,10 +107,37 @@ class Health:
     recoveries = bytearray(4)
 
 
+class Policy:
+    locked_down = False
+    free_now = False
+
+    def free(self, earliest_min, latest_min, trust):
+        return self.free_now and not self.locked_down
+
+
+class Kept:
+    def __init__(self):
+        self.values = {}
+        self.fails = False
+
+    def get(self, name):
+        return self.values.get(name, 0)
+
+    def set(self, name, value):
+        if not self.fails:
+            self.values[name] = value
+        return not self.fails
+
+
 class Passage:
     credential = None
     granted = b"\x01" * 7
     unrecorded = 0
+    answered = True
+    soon = False
+
+    def __init__(self):
+        self.policy = Policy()
 
     def prepare(self):
         pass
@@ -165,6 +192,7 @@ class Doors(TestCase):
         parts = Parts()
         parts.cards = parts.copies = None
         parts.health = Health()
+        parts.kept = self.kept = Kept()
         parts.provers = {}
         parts.watchdog = Watchdog()
         parts.allowlist = self.allowlist = Allowlist()

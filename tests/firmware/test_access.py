@@ -1,94 +1,178 @@
-"""The access decision against a slow reference, over random cards and clocks."""
+"""The access decision against a slow reference, over random policies, cards and clocks."""
 
-from types import SimpleNamespace
-
+import policies
 import reference_access
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from policies import DAY_MIN, FOREVER_MIN, NO_END, compiled, entry_of, moments, named, plain_cards
 
 from firmware import access
-from storage import entry as entries
+from firmware.passback import PassBack
 from storage import record
 
-NAMES = {
-    record.OK: "ok",
-    record.UNKNOWN: "unknown",
-    record.NOT_YET_VALID: "not yet valid",
-    record.EXPIRED: "expired",
-    record.SUSPENDED: "suspended",
-    record.CANCELLED: "cancelled",
-    record.CLOCK_UNKNOWN: "clock unknown",
-    record.USES_EXHAUSTED: "uses exhausted",
-    record.NOT_PROVEN: "not proven",
-    record.TOO_WEAK: "too weak",
-}
-STATES = {"live": entries.LIVE, "suspended": entries.SUSPENDED, "cancelled": entries.REVOKED}
-FOREVER_MIN = 0x3FFFFFFF // 60
-minutes = st.integers(0, 40)
-cards = st.none() | st.fixed_dictionaries(
-    {
-        "state": st.sampled_from(sorted(STATES)),
-        "from": minutes,
-        "until": minutes | st.just(reference_access.FOREVER),
-        "limited": st.booleans(),
-        "uses": st.integers(0, 2),
-        "group": st.integers(0, 2),
-    }
-)
+TRUSTS = st.sampled_from([record.FLOOR, record.HELD, record.SYNCHRONISED])
+NO_POLICY = {"residents": [0], "open_s": 5, "policy": {}}
 
 
-def decide(card, earliest, latest, trust, residents, accepted=True, proven=True):
-    """Call the code under test with an entry like the allowlist's."""
-    entry = card and SimpleNamespace(
-        state=STATES[card["state"]],
-        valid_from=card["from"],
-        valid_until=card["until"],
-        group=card["group"],
-        limited=card["limited"],
-        uses_left=card["uses"],
-    )
-    return access.decide(entry, earliest, latest, trust, residents, accepted, proven)
+def decide(door, card, earliest, latest, trust, locked_down=False, accepted=True, proven=True, back=False):
+    """Call the code under test."""
+    policy = compiled(door)
+    policy.locked_down = locked_down
+    return access.decide(entry_of(card), earliest, latest, trust, policy, accepted, proven, back)
 
 
-@settings(max_examples=3000)
+def bounds(earliest, width, trust):
+    """Return the latest minute."""
+    return FOREVER_MIN if trust == record.FLOOR else earliest + (width if trust == record.HELD else 0)
+
+
+@settings(max_examples=2000, deadline=None)
 @given(
-    cards,
-    minutes,
-    st.integers(0, 10),
-    st.sampled_from([record.FLOOR, record.HELD, record.SYNCHRONISED]),
-    st.sampled_from([(True, True), (True, True), (True, False), (False, True), (False, False)]),
+    policies.doors,
+    st.none() | plain_cards,
+    moments,
+    policies.widths,
+    TRUSTS,
+    st.sampled_from([(False, True, True, False)] * 3 + [(True, True, True, False)])
+    | st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()),
 )
-@example(None, 0, 0, record.FLOOR, (True, True))
-def test_decision_equals_the_reference(card, earliest, width, trust, credential):
-    """Same verdict for every card, interval and grade."""
+@example(NO_POLICY, None, 0, 0, record.FLOOR, (False, True, True, False))
+def test_decision_equals_the_reference(door, card, earliest, width, trust, rest):
+    """Same reason, and same reservations, for every policy, card, interval and grade."""
+    latest = bounds(earliest, width, trust)
+    locked_down, accepted, proven, back = rest
     floor = trust == record.FLOOR
-    if trust == record.SYNCHRONISED:
-        width = 0
-    latest = FOREVER_MIN if floor else earliest + width
-    known = range(earliest, earliest + 1 if floor else latest + 1)
-    resident = bool(card) and card["group"] == 0
-    expected = reference_access.decide(card, known, floor, resident, *credential)
-    assert NAMES[decide(card, earliest, latest, trust, [0], *credential)] == expected
+    expected = reference_access.decide(door, card, earliest, latest, floor, locked_down, accepted, proven, back)
+    assert named(decide(door, card, earliest, latest, trust, locked_down, accepted, proven, back)) == expected
 
 
-@given(cards, minutes, st.booleans())
-def test_nothing_opens_without_its_proof_or_of_a_kind_that_is_not_taken(card, now, proven):
+@settings(max_examples=700, deadline=None)
+@given(policies.doors, policies.scheduled, moments, st.just(0) | st.integers(0, 2000))
+def test_schedules_equal_the_reference(door, given_group, earliest, width):
+    """The same hours, minute by minute; no refusal of a card hides them."""
+    number = 1
+    door["policy"].setdefault("groups", {})["1"] = given_group
+    group = reference_access.group_of(door, number)
+    expected = reference_access.Hours(door["policy"], group["week"], group["holidays"]).open(earliest, earliest + width)
+    assert bool(compiled(door).open(number, earliest, earliest + width)) == expected
+    assert compiled(door).open_ms(number) == group["open_s"] * 1000
+
+
+@settings(deadline=None)
+@given(policies.doors, plain_cards, moments, st.booleans())
+def test_nothing_opens_without_its_proof_or_of_a_kind_that_is_not_taken(door, card, now, proven):
     """Whatever else is right."""
-    assert decide(card, now, now, record.SYNCHRONISED, [0], not proven, proven) != record.OK
+    reason = decide(door, card, now, now, record.SYNCHRONISED, False, not proven, proven)
+    assert named(reason)[0] in ("cancelled", "suspended", "not proven", "too weak")
 
 
-@given(cards, minutes, st.integers(0, 10), st.sampled_from([record.FLOOR, record.HELD, record.SYNCHRONISED]))
-def test_no_grade_of_trust_opens_for_an_expired_cancelled_or_suspended_card(card, earliest, width, trust):
+@settings(deadline=None)
+@given(policies.doors, plain_cards, moments, policies.widths, TRUSTS)
+def test_no_grade_of_trust_opens_for_an_expired_cancelled_or_suspended_card(door, card, earliest, width, trust):
     """Whatever the clock knows: what its own knowledge refuses is refused."""
-    latest = FOREVER_MIN if trust == record.FLOOR else earliest + width
-    if decide(card, earliest, latest, trust, [0]) == record.OK:
+    reason = decide(door, card, earliest, bounds(earliest, width, trust), trust)
+    if not reason & access.REFUSALS:
+        grace = reference_access.group_of(door, card["group"])["grace"] * DAY_MIN
         assert card["state"] == "live"
-        assert earliest < card["until"]
+        assert earliest < card["until"] + (0 if card["limited"] else grace)
 
 
-@given(cards, minutes, st.integers(0, 10), st.sampled_from([record.FLOOR, record.HELD, record.SYNCHRONISED]))
-def test_a_valid_resident_is_never_locked_out(card, now, error, trust):
-    """If the true time lies in the card's validity, an interval around it never refuses a resident."""
-    if card and card["state"] == "live" and not card["limited"] and card["from"] <= now < card["until"]:
-        latest = FOREVER_MIN if trust == record.FLOOR else now + error
-        assert decide({**card, "group": 0}, max(0, now - error), latest, trust, [0]) == record.OK
+@settings(deadline=None)
+@given(policies.doors, policies.groups, moments, st.integers(0, 5000), st.integers(1, 5000), policies.widths, TRUSTS)
+def test_a_valid_resident_is_never_locked_out(door, group, now, before, after, error, trust):
+    """If the true time lies in the card's validity, an interval around it never refuses a resident without schedule."""
+    door["policy"].setdefault("groups", {})["0"] = {**group, "at_floor": True}
+    door["residents"] = [0]
+    card = {"state": "live", "from": now - before, "until": now + after, "limited": False, "uses": 0, "group": 0}
+    latest = FOREVER_MIN if trust == record.FLOOR else now + error
+    assert not decide(door, card, now - error, latest, trust) & access.REFUSALS
+
+
+@given(st.integers(0, 3), st.integers(0, 255), st.booleans())
+def test_the_first_start_in_the_year_2000(group, soon, limited):
+    """The floor is the build time of the software: no card that ended before opens, residents with another get in."""
+    door = {"residents": [0], "open_s": 5, "policy": {"expiry_soon_days": soon}}
+    built = policies.BASE_MIN
+    card = {"state": "live", "from": 0, "until": built, "limited": limited, "uses": 1, "group": group}
+    assert decide(door, card, built, FOREVER_MIN, record.FLOOR) == record.EXPIRED
+    reason = decide(door, {**card, "until": built + 1}, built, FOREVER_MIN, record.FLOOR)
+    assert reason == (record.ABOVE_FLOOR if group == 0 and not limited else record.CLOCK_UNKNOWN)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    policies.doors,
+    st.lists(st.tuples(st.integers(0, 700), st.booleans(), st.booleans(), st.integers(0, 90)), max_size=12),
+)
+def test_free_passage_equals_the_reference(door, steps):
+    """With and without a first card, over hours and days."""
+    policy = compiled(door)
+    given_policy = door["policy"]
+    free_hours = reference_access.Hours(
+        given_policy, given_policy.get("free", []), given_policy.get("free_holidays", "closed")
+    )
+    now = policies.BASE_MIN
+    until = 0
+    for pause, tap, locked_down, width in steps:
+        now += pause
+        latest = now + width
+        policy.locked_down = locked_down
+        if tap:
+            policy.entered(now, latest, record.HELD)
+            if free_hours.open(now, latest):
+                until = max(free_hours.ends(latest))
+        expected = reference_access.free_now(door, now, latest, False, locked_down)
+        if given_policy.get("first_in"):
+            expected = expected and latest < until
+        assert policy.free(now, latest, record.HELD) == expected
+        assert not policy.free(now, latest, record.FLOOR)
+
+
+def test_a_clock_that_was_set_back_finds_no_first_card_in_the_future():
+    door = {"residents": [0], "open_s": 5, "policy": {"free": ["08:00-18:00"], "first_in": True, "utc_offset_min": 0}}
+    policy = compiled(door)
+    nine = policies.BASE_MIN + 9 * 60
+    policy.entered(nine, nine, record.SYNCHRONISED)
+    assert policy.free(nine, nine, record.SYNCHRONISED)
+    assert not policy.free(nine - 3650 * DAY_MIN, nine - 3650 * DAY_MIN, record.SYNCHRONISED)
+
+
+def test_a_card_at_its_floor_is_no_first_card():
+    door = {"residents": [0], "open_s": 5, "policy": {"free": ["00:00-24:00"], "first_in": True}}
+    policy = compiled(door)
+    policy.entered(policies.BASE_MIN, FOREVER_MIN, record.FLOOR)
+    assert not policy.free(policies.BASE_MIN, policies.BASE_MIN, record.HELD)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 1), st.integers(0, 3), st.integers(0, 20), st.booleans()),
+        max_size=60,
+    )
+)
+def test_anti_passback_equals_a_plain_dict(steps):
+    """Six people, room for four: who is forgotten is let in."""
+    passback = PassBack(30, exempt=(3,), places=4)
+    seen, order, now = {}, [], 0
+    for number, side, group, pause, goes in steps:
+        now += pause
+        person = bytes([number + 1]) * 7
+        known = number in seen and seen[number][0] == side and now - seen[number][1] < 30
+        assert passback.back(person, side, group, now) == (known and group != 3)
+        if goes:
+            passback.went(person, side, now)
+            if number not in seen:
+                order.append(number)
+                if len(order) > 4:
+                    del seen[order.pop(0)]
+            seen[number] = side, now
+
+
+def test_an_empty_memory_knows_nobody():
+    """Not even a pseudonym of zeros."""
+    assert not PassBack(30).back(bytes(7), 0, 0, 0)
+
+
+def test_a_card_without_end_is_valid_until_2051():
+    card = {"state": "live", "from": 0, "until": NO_END, "limited": False, "uses": 0, "group": 0}
+    assert decide(NO_POLICY, card, NO_END - 1, NO_END - 1, record.SYNCHRONISED) == record.OK
