@@ -27,6 +27,9 @@ DEFAULTS = {
     "reader_gain_db": 33,
     "reader_spi_khz": 4000,
     "desk": False,
+    "rtc": "none",
+    "ntp_host": "",
+    "clock_lost_s": 600,
 }
 
 # Kinds of credential, from 1 on in the order of storage.record.
@@ -36,12 +39,16 @@ KINDS = ("uid", "classic", "ntag424", "desfire")
 # there are several. magic_alarm: look whether a UID card is one of the rewritable kind that kiosks use, after it was
 # served. desk: this board stands in the card office and writes cards, it serves no door (docs/cards.md).
 
+# rtc: the clock chip that is fitted, "none" or "ds3231". ntp_host: IPv4 number of a server for the system clock, never
+# for the clock of decisions; "" for none. clock_lost_s: an alarm when the time is less certain (docs/time.md).
+
 # keep_days: what upstream has acknowledged is erased after so many days, 0 never; GB 50396-2007 wants 180 days at the
 # centre, not at the door.
 
 # Lowest and highest value of each number. The opening time covers a slow walker; a drift bound of 100 ppm is
 # five times what GB 50396-2007 5.1.3 (10 s a day) allows to show, because a cold stairwell detunes the crystal.
 _LIMITS = {
+    "clock_lost_s": (60, 86400),
     "port": (1, 65535),
     "keepalive_s": (10, 600),
     "open_s": (1, 120),
@@ -115,6 +122,12 @@ def validate(values):
     _check_kinds(checked)
     if checked["reader_gain_db"] not in _GAINS_DB:
         raise ValueError("reader_gain_db: must be 18, 23, 33, 38, 43 or 48")
+    if checked["rtc"] not in ("none", "ds3231"):
+        raise ValueError("rtc: none or ds3231")
+    if checked["ntp_host"]:
+        from sync import ntp
+
+        ntp.address(checked["ntp_host"])
     if checked["tls"]:
         raise ValueError("tls: this version has none yet, and does not pretend to")
     if checked["held_alarm_s"] <= checked["held_warn_s"]:

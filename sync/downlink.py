@@ -17,6 +17,7 @@ _MOST_RESULTS = const(4)
 # Eight refused commands in a row are recorded and answered, then one in 10 s: each record costs flash.
 _REFUSAL_S = const(10)
 _REFUSAL_BURST_S = const(70)
+_BY_TWO = (messages.OP_UNLOCK, messages.OP_DROP_CARD_KEY, messages.OP_LOWER_CLOCK)  # these need an approver
 
 
 async def change_list(link, payload):
@@ -76,7 +77,7 @@ def command(link, payload, retained):
             link._number = number
             if host.monotonic_s() - link._session_s > order.deadline_s:
                 result = messages.TOO_LATE
-            elif operation in (messages.OP_UNLOCK, messages.OP_DROP_CARD_KEY) and not order.approved:
+            elif operation in _BY_TWO and not order.approved:
                 result = messages.NOT_APPROVED
             else:
                 result = host.command(order)
