@@ -4,8 +4,9 @@
     ds3231.write(bus, time_s)           # seconds since 2020-01-01 UTC
     time_s = ds3231.read(bus)           # OSError: not there, stopped, or not credible
 
-Between 0 and 40 °C it is exact to ±2 ppm, between -40 and 85 °C to ±3.5 ppm (page 1), and ages by ±1 ppm in the first
-year; DRIFT_PPM covers both. The temperature is not needed, and the aging offset is left as it was set.
+Between 0 and 40 °C it is exact to ±2 ppm, between -40 and 85 °C to ±3.5 ppm (page 1), when new; the DS3231M, which is
+sold under the same name, to ±5 ppm. DRIFT_PPM covers both and their age. The temperature is not needed, and the aging
+offset is left as it was set.
 
 I2C carries no check. So the time is read twice, every digit must be one, and the day of the week, which the chip
 counts apart, must fit the date.
@@ -13,7 +14,7 @@ counts apart, must fit the date.
 
 from micropython import const
 
-DRIFT_PPM = const(5)
+DRIFT_PPM = const(10)
 
 _ADDRESS = const(0x68)
 _TIME = const(0x00)  # seconds, minutes, hours, day, date, month and century, year: BCD

@@ -11,7 +11,7 @@ from firmware import clockrules, systemclock
 from firmware.version import BUILT_S
 from storage import ondemand, record
 
-MODULES = ("firmware.clockcare", "firmware.clockrules")
+MODULES = ("firmware.clockcare", "firmware.clockrules", "firmware.clockstart")
 _SOON_S = const(600)
 _LATER_S = const(3600)
 # A system clock that two servers pull to and fro must come to rest.
@@ -23,7 +23,13 @@ def look(service):
     clock = service.clock
     recorder = service.recorder
     uptime_s = service.uptime.seconds
-    _, _, ntp_host, lost_s = clock.care
+    kept, chip, ntp_host, lost_s = clock.care
+    if chip and clock.trust == record.HELD:
+        from firmware import clockstart
+
+        problem = clockstart.compare(clock, kept, uptime_s)
+        if problem:
+            service.log.warning("clock", "the clock chip is not used", error=problem)
     if clockrules.lost(clock, uptime_s, lost_s):
         recorder.alarm_on(record.ALARM_CLOCK_LOST)
     else:

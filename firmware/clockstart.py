@@ -42,7 +42,21 @@ def _from_chip(clock, kept, uptime_s):
         ondemand.drop(rtc.MODULES)
     if not _resume(clock, now_s, kept.get("rtc_set"), uptime_s, drift_ppm, _DAY_S):
         return "not set by authenticated time, or gone wrong"
-    systemclock.set_s(now_s)
+    return None
+
+
+def compare(clock, kept, uptime_s):
+    """Take the chip's time in a door that runs without upstream, if the clock's own bounds allow it."""
+    clock.update(uptime_s)
+    aside = Clock(clock.floor_s, clock.drift_ppm)
+    problem = _from_chip(aside, kept, uptime_s)
+    if problem:
+        return problem
+    error_s = 1 << clock.uncertainty
+    if abs(aside.now_s - clock.now_s) > error_s:
+        return "it is off by %d s" % (aside.now_s - clock.now_s)
+    if aside.uncertainty < clock.uncertainty:
+        clock.resume(aside.now_s, uptime_s, 1 << aside.uncertainty)
     return None
 
 
@@ -59,6 +73,8 @@ def start(journal, settings, uptime, kept, reset_cause):
     clock.rate_ppm = max(-drift_ppm, min(drift_ppm, kept.get("drift_ppm")))
     clock.update(uptime_s)
     problem = _from_chip(clock, kept, uptime_s) if chip else None
+    if clock.trust:
+        systemclock.set_s(clock.now_s)
     if not clock.trust and reset_cause != machine.PWRON_RESET:
         _resume(clock, systemclock.now_s(), kept.get("sys_set"), uptime_s, drift_ppm, -1)
     # TLS wants a date; this one must not be taken for authenticated after the next reset.

@@ -73,19 +73,21 @@ def _take(service, command, mark):
     clock.synchronise(time_s, uptime_s)
     systemclock.set_s(time_s)
     if clock.care:
-        _keep(clock, time_s, service.log)
+        _keep(clock, time_s, trust, service.log)
     service.recorder.alarm_off(record.ALARM_CLOCK_DOUBTED)
     service.recorder.alarm_off(record.ALARM_CLOCK_LOST)
     return messages.DONE
 
 
-def _keep(clock, time_s, log):
-    """Put the time into the clock chip, and note which clocks are worth something."""
+def _keep(clock, time_s, trust, log):
+    """Put the time into the clock chip, and note which clocks are worth something. `trust`: before it was set."""
     kept, chip = clock.care[:2]
     kept.set("drift_ppm", clock.rate_ppm)
     if not 0 <= time_s - kept.get("sys_set") < _KEPT_S:
         kept.set("sys_set", time_s)
-    if chip and not 0 <= time_s - kept.get("rtc_set") < _CHIP_S and kept.set("rtc_set", 0):
+    # A clock that was not synchronised could not have its time from the chip: that needs to be set, whatever it shows.
+    fresh = trust == record.SYNCHRONISED and 0 <= time_s - kept.get("rtc_set") < _CHIP_S
+    if chip and not fresh and kept.set("rtc_set", 0):
         from firmware import rtc
 
         try:
