@@ -1,4 +1,4 @@
-"""The driver of the DS3231 against the model: what is read is the time or an error, never a wrong time for a right one."""
+"""The driver of the DS3231 against the model: it reads the time or an error, never a wrong time for a right one."""
 
 import random
 import time
