@@ -19,8 +19,8 @@ from drivers.iso14443a import Iso14443a
 from drivers.lock import Lock
 from drivers.mfrc522 import Mfrc522
 from drivers.signals import Player
-from firmware import config, systemclock
-from firmware.clock import Clock, Uptime
+from firmware import clockstart, config
+from firmware.clock import Uptime
 from firmware.door import Door
 from firmware.kept import Kept
 from firmware.log import Log
@@ -28,7 +28,6 @@ from firmware.passage import Passage
 from firmware.reader import of_kind
 from firmware.recorder import Recorder
 from firmware.service import Service
-from firmware.version import BUILT_S
 from storage import record
 from storage.allowlist import Allowlist
 from storage.flash import Flash
@@ -41,8 +40,6 @@ _ENOENT = 2
 _WATCHDOG_MS = 20_000
 # Contacts that count as active while their wires are at fault: nobody may be kept in, nobody may cut a loop unseen.
 _SURE = ("fire", "tamper")
-# After a reset that the RTC survived, its oscillator has run freely for some seconds at most.
-_RESUME_ERROR_S = 5
 
 
 class Parts:
@@ -79,19 +76,6 @@ def _contacts(parts):
         parts.lines = Lines(watched, parts.recorder)
     if len(watched) < len(settings["supervised"]):
         parts.log.error("boot", "this board cannot supervise all of", contacts=settings["supervised"])
-
-
-def _clock(journal, settings, uptime):
-    """Start at the floor; after a reset that the RTC survived go on from it."""
-    floor_s = max(BUILT_S, journal.last_time_s)
-    clock = Clock(floor_s, settings["drift_ppm"])
-    clock.update(uptime.seconds)
-    if machine.reset_cause() != machine.PWRON_RESET:
-        now_s = systemclock.now_s()
-        if now_s >= floor_s:
-            age_s = now_s - floor_s
-            clock.resume(now_s, uptime.seconds, _RESUME_ERROR_S + age_s // 1000 * settings["drift_ppm"] // 1000)
-    return clock
 
 
 def _provision(keys, store, journal, allowlist):
@@ -199,7 +183,8 @@ def build():
     journal = parts.journal = _mounted(journal)
     allowlist.mount()
     uptime = parts.uptime = Uptime()
-    clock = parts.clock = _clock(journal, settings, uptime)
+    clock, no_chip = clockstart.start(journal, settings, uptime, parts.kept, parts.reset_cause)
+    parts.clock = clock
     log = parts.log = Log(sys.stdout.write, clock, uptime)
     recorder = parts.recorder = Recorder(journal, clock, log)
     door = parts.door = Door(
@@ -221,6 +206,8 @@ def build():
         recorder.link = Link(settings, keys, journal, allowlist, service)
     if refusal:
         log.error("boot", "provision.json is refused, nothing of it was taken", error=refusal)
+    if no_chip:
+        log.error("clock", "the clock chip tells no time", error=no_chip)
     if keys.lost:
         log.error("keys", "lost: provision this door again; exit, key switch and fire work")
     if journal.failures:

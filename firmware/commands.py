@@ -5,13 +5,12 @@
 Whatever opens or changes a door has its record, with operator, approver and reason, before it is done.
 """
 
-from firmware import patterns, systemclock
+from firmware import patterns
 from storage import ondemand, record
 from sync import messages
 
 MODULES = ("firmware.commands",)
 _DAY_S = 86400  # no door is propped or muted for longer by one order
-_CLOCK_STEP_S = 5  # smaller corrections of a synchronised clock are not worth a record
 
 
 def _recorded(service, command):
@@ -63,20 +62,12 @@ def _drop_card_key(service, command):
 
 
 def _set_time(service, command):
-    time_s = command.argument
-    clock = service.clock
-    trust = clock.trust
-    step_s = clock.step_to(time_s, service.uptime.seconds)
-    if step_s is None:
-        return messages.REFUSED_BY_DOOR
-    if trust != record.SYNCHRONISED or abs(step_s) > _CLOCK_STEP_S:
-        # Stamped with the old time and carrying the new one, so that earlier records can be corrected.
-        if not service.recorder.note(record.CLOCK, trust, None, abs(step_s), command.evidence()):
-            return messages.REFUSED_BY_DOOR
-        service.log.info("clock", "set", step=step_s, trust=trust)
-    clock.synchronise(time_s, service.uptime.seconds)
-    systemclock.set_s(time_s)
-    return messages.DONE
+    from firmware import settime
+
+    try:
+        return (settime.set_time if command.operation == messages.OP_SET_TIME else settime.lower)(service, command)
+    finally:
+        ondemand.drop(settime.MODULES)
 
 
 def _lock_down(service, command):
@@ -94,6 +85,7 @@ def _lock_down(service, command):
 _OPERATIONS = {
     messages.OP_UNLOCK: _unlock,
     messages.OP_SET_TIME: _set_time,
+    messages.OP_LOWER_CLOCK: _set_time,
     messages.OP_DROP_CARD_KEY: _drop_card_key,
     messages.OP_PROP: _prop,
     messages.OP_MUTE: _mute,

@@ -35,6 +35,9 @@ DEFAULTS = {
     "reader_gain_db": 33,
     "reader_spi_khz": 4000,
     "desk": False,
+    "rtc": "none",
+    "ntp_host": "",
+    "clock_lost_s": 600,
 }
 
 # Contacts that may be fitted; their numbers, from 1 on, are in docs/door.md.
@@ -48,6 +51,8 @@ KINDS = ("uid", "classic", "ntag424", "desfire")
 # served. desk: this board stands in the card office and writes cards, it serves no door (docs/cards.md).
 
 # policy: schedules, holidays, free passage and what else decides who may pass when (docs/policy.md).
+# rtc: the clock chip that is fitted, "none" or "ds3231". ntp_host: IPv4 number of a server for the system clock, never
+# for the clock of decisions; "" for none. clock_lost_s: an alarm when the time is less certain (docs/time.md).
 
 # keep_days: what upstream has acknowledged is erased after so many days, 0 never; GB 50396-2007 wants 180 days at the
 # centre, not at the door.
@@ -55,6 +60,7 @@ KINDS = ("uid", "classic", "ntag424", "desfire")
 # Lowest and highest value of each number. The opening time covers a slow walker; a drift bound of 100 ppm is
 # five times what GB 50396-2007 5.1.3 (10 s a day) allows to show, because a cold stairwell detunes the crystal.
 _LIMITS = {
+    "clock_lost_s": (60, 86400),
     "port": (1, 65535),
     "keepalive_s": (10, 600),
     "open_s": (1, 120),
@@ -142,6 +148,12 @@ def validate(values):
     policysource.compiled(checked)
     if checked["reader_gain_db"] not in _GAINS_DB:
         raise ValueError("reader_gain_db: must be 18, 23, 33, 38, 43 or 48")
+    if checked["rtc"] not in ("none", "ds3231"):
+        raise ValueError("rtc: none or ds3231")
+    if checked["ntp_host"]:
+        from sync import ntp
+
+        ntp.address(checked["ntp_host"])
     if checked["tls"]:
         raise ValueError("tls: this version has none yet, and does not pretend to")
     if checked["held_alarm_s"] <= checked["held_warn_s"]:

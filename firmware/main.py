@@ -16,6 +16,7 @@ from storage import ondemand
 # Needed at start only: what they leave is in the objects they made. A stock ESP32 keeps loaded code in the heap.
 _ONCE = (
     "firmware.assembly",
+    "firmware.clockstart",
     "firmware.config",
     "firmware.policysource",
     "firmware.provision",
@@ -26,6 +27,7 @@ _ONCE = (
     "storage.mending",
     "storage.recovery",
     "storage.settings",
+    "sync.ntp",
 )
 
 

@@ -26,6 +26,7 @@ _FILLING_PERCENT = const(80)
 _FULL_PERCENT = const(90)
 _HYSTERESIS_PERCENT = const(5)
 _DAY_S = const(86400)
+_FIRST_LOOK_S = const(60)
 _STUCK_S = const(8)
 _TRUST_NAMES = ("floor", "held", "synchronised")
 _REASON_NAMES = (
@@ -73,6 +74,7 @@ class Service:
         self._start_alarms = parts.alarms
         self._keep_s = parts.settings["keep_days"] * _DAY_S
         self._quiet_s = 0
+        self.look_s = _FIRST_LOOK_S  # uptime of the next look at the clock
         self._reader_s = 0
         self._free = False  # everybody may pass at this time of day
         self._policy_s = 0
@@ -167,6 +169,16 @@ class Service:
                 keep_from_s = clock.earliest_s - self._keep_s if self._keep_s and clock.trust else 0
                 if not self.recorder.journal.idle(keep_from_s):
                     self.allowlist.idle(clock.earliest_min)
+                if now_s >= self.look_s:
+                    self._look_at_clock()
+
+    def _look_at_clock(self):
+        from firmware import clockcare
+
+        try:
+            self.look_s = clockcare.look(self)
+        finally:
+            ondemand.drop(clockcare.MODULES)
 
     def free_passage(self):
         """Let everybody pass while the policy says so, once that is recorded; end it whether it can be or not."""

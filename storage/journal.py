@@ -18,7 +18,7 @@ from micropython import const
 
 from storage import record
 from storage.mac import Hmac, seal
-from storage.record import get30, put30
+from storage.record import put30
 from storage.upkeep import CROWDED_PERCENT, FULL_PERCENT, RECORDS_PER_KEY, Upkeep
 
 _SLOTS = const(128)
@@ -119,23 +119,10 @@ class Journal(Upkeep):
                     raise
         if slots:
             self._last_ms = time.ticks_ms()
-            self._note_time(self._work, _AT)
         return self.head
 
     def _idle_ms(self):
         return time.ticks_diff(time.ticks_ms(), self._last_ms)
-
-    def _note_time(self, buf, at):
-        # What this record says for certain: it is not earlier. Of all records the second latest counts, because a
-        # flipped bit in one of them must not carry the floor beyond the cards of the residents.
-        earliest_s = get30(buf, at + record.TIME)
-        if buf[at + record.TIME + 3] >> 6 != record.FLOOR:
-            earliest_s -= 1 << buf[at + record.UNCERTAINTY] % 31
-        if earliest_s > self._latest_s:
-            self.last_time_s = self._latest_s
-            self._latest_s = earliest_s
-        elif earliest_s > self.last_time_s:
-            self.last_time_s = earliest_s
 
     def _program(self, slots):
         """One program: a record of so many slots, behind a key slot and a sector header where they are due."""

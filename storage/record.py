@@ -45,7 +45,7 @@ RELEASED = const(10)  # the lock was released without a card; reason: cause
 COMMAND = const(11)  # long record: accepted, about to be executed; reason: operation
 COMMAND_REFUSED = const(12)  # reason: result of protocol.md; detail: operator
 LIST = const(13)  # detail: revision now held
-CLOCK = const(14)  # the clock was set; reason: trust before; detail: step in seconds, at most 2^30-1
+CLOCK = const(14)  # the clock was set; reason: trust before; detail: step in seconds, at most 2^30-1; LOWERED
 GAP = const(15)  # long record: records given up, counted per class
 REPEATED = const(16)  # detail: refusals that were only counted; reason and pseudonym: of the last of them
 DROPPED = const(17)  # a tombstone gives way; pseudonym: as far as the list still knows it
@@ -136,6 +136,9 @@ STAGE_SOFT_RESET = const(1)
 STAGE_HARD_RESET = const(2)
 STAGE_SET_UP = const(3)
 STAGE_POWER = const(4)
+
+# Added to the reason of CLOCK: two persons set it back, also behind the floor. Three bits, so that no flip makes one.
+LOWERED = const(0x70)
 
 # Trust in a time.
 FLOOR = const(0)

@@ -259,7 +259,7 @@ def _replay(journal, sector, turn):
             turn = record.turned(turn, page, offset)
             chain[:] = page[offset + record.MAC : offset + 32]
             journal.boot = page[offset + record.BOOT_NUMBER] | page[offset + record.BOOT_NUMBER + 1] << 8
-            journal._note_time(page, offset)
+            _note_time(journal, page, offset)
             journal.head += 1
             journal._made += 1
             slot += second
@@ -267,6 +267,25 @@ def _replay(journal, sector, turn):
         slot += 1
     journal._slot = end
     return turn, good, suspect
+
+
+def _note_time(journal, page, offset):
+    """What this record says for certain: it is not earlier.
+
+    Of all records the second latest counts, because a flipped bit in one of them must not carry the floor beyond the
+    cards of the residents. What comes before a clock that two persons set back is not believed.
+    """
+    earliest_s = get30(page, offset + record.TIME)
+    if page[offset + record.KIND] == record.CLOCK and page[offset + record.REASON] & record.LOWERED == record.LOWERED:
+        journal.last_time_s = journal._latest_s = max(earliest_s - get30(page, offset + record.DETAIL), 0)
+        return
+    if page[offset + record.TIME + 3] >> 6 != record.FLOOR:
+        earliest_s -= 1 << page[offset + record.UNCERTAINTY] % 31
+    if earliest_s > journal._latest_s:
+        journal.last_time_s = journal._latest_s
+        journal._latest_s = earliest_s
+    elif earliest_s > journal.last_time_s:
+        journal.last_time_s = earliest_s
 
 
 def _settle(journal, turn, good, suspect):

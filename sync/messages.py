@@ -36,6 +36,7 @@ UNKNOWN_OPERATION = const(6)
 RETAINED = const(7)
 MALFORMED = const(8)
 REFUSED_BY_DOOR = const(9)
+DOUBTED = const(10)  # a time that drift cannot explain: to be sent again in 10 minutes
 
 # Operation of a change in a list delta.
 PUT = const(1)

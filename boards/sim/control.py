@@ -150,6 +150,8 @@ def _do(number, verb, arguments):
         if not arguments:
             return mfrc522_faults.kept(world.chip).items()
         mfrc522_faults.inject(world.chip, *arguments[:2])
+    elif verb == "rtc":
+        world.work_rtc(arguments)
     elif verb == "net":
         network.set_network(_switch(arguments))
     elif verb == "cutat":

@@ -20,7 +20,7 @@ def attach(address, device):
 def _start(freq, address, reading, count):
     clock.charge_us((count + 1) * 9000000 // freq + 1)
     device = devices.get(address)
-    if device is None:
+    if device is None or getattr(device, "absent", False):
         raise OSError(_ENODEV)
     device.start(reading)
     return device

@@ -76,6 +76,8 @@ def _restore(kept, start_us, elapsed_us):
     network.set_network(kept["net"])
     if world.door and "door" in kept:
         world.door.load(kept["door"], elapsed_us)
+    if "ds3231" in kept["devices"]:
+        world.fit_rtc()
     for name, device in world.devices.items():
         if name in kept["devices"]:
             device.load(kept["devices"][name], elapsed_us)

@@ -18,7 +18,7 @@ import machine
 import network
 from micropython import const
 
-from boards.sim import card_files, clock, mfrc522_faults, pins, sockets, wiring
+from boards.sim import card_files, clock, i2cbus, mfrc522_faults, pins, sockets, wiring
 from boards.sim.norflash import PowerCut
 
 _CRUMB = const(512)
@@ -77,6 +77,26 @@ def reader_reset(_pin, level):
 def reader_power(_pin, level):
     """Follow the switch of the reader's supply."""
     chip.power(level)
+
+
+def fit_rtc():
+    """Solder a DS3231 in; a chip that is there stays."""
+    if "ds3231" not in devices:
+        from boards.sim.ds3231 import ADDRESS, Ds3231
+
+        devices["ds3231"] = Ds3231(clock.now_us)
+        i2cbus.attach(ADDRESS, devices["ds3231"])
+
+
+def work_rtc(words):
+    """`fit`, or a fault of the clock chip: docs/simulator.md."""
+    if words[0] == "fit":
+        with _Ballast():
+            fit_rtc()
+    elif "ds3231" not in devices:
+        raise ValueError("no clock chip is fitted: rtc fit")
+    else:
+        devices["ds3231"].fault(" ".join(words))
 
 
 def restless():

@@ -10,7 +10,7 @@ from sync import messages
 PAGE = (ROOT / "docs" / "records.md").read_text()
 LAYOUT = {
     *("SINGLE", "LONG", "SECOND", "KEY", "SEQ", "BOOT_NUMBER", "TIME", "UNCERTAINTY", "KIND", "REASON", "PSEUDONYM"),
-    *("DETAIL", "MAC", "LOW", "HIGH"),
+    *("DETAIL", "MAC", "LOW", "HIGH", "LOWERED"),
 }
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from menwei import names
 from menwei.cardimage import LIVE, REVOKED, SLOTS, SUSPENDED, Cards, read_cards
+from menwei.corrected import corrected
 from menwei.flashmap import ImageError, locate, read_image, whole_region
 from menwei.image import LOOSE, RIGHT, UNCHECKED, Journal, read_journal
 from menwei.journalscan import Record
@@ -237,7 +238,7 @@ def _credentials(records: list[Record]) -> dict:
 
 
 def _times(records: list[Record]) -> dict:
-    """Earliest and latest time, each with its trust, and how many records have which trust."""
+    """Earliest and latest time, each with its trust, how many records have which trust, and what can be put right."""
 
     def told(record: Record) -> dict:
         known = record.uncertainty < _UNCERTAIN
@@ -249,11 +250,14 @@ def _times(records: list[Record]) -> dict:
         }
 
     if not records:
-        return {"first": None, "last": None, "trust": {}}
+        return {"first": None, "last": None, "trust": {}, "put_right": 0, "not_known": 0}
+    moments = corrected(records)
     return {
         "first": told(records[0]),
         "last": told(records[-1]),
         "trust": dict(Counter(names.trust(record.trust) for record in records).most_common()),
+        "put_right": sum(moment.changed for moment in moments),
+        "not_known": sum(moment.time is None for moment in moments),
     }
 
 

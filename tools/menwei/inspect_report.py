@@ -107,6 +107,10 @@ def _journal(journal: dict, console: Console) -> None:
         ("first record", _moment(journal["time"]["first"])),
         ("last record", _moment(journal["time"]["last"])),
         ("trust in their times", ", ".join(f"{name} {count:,}" for name, count in journal["time"]["trust"].items())),
+        (
+            "times that a later setting puts right, not known",
+            f"{journal['time']['put_right']:,} / {journal['time']['not_known']:,}",
+        ),
         ("starts recorded, boot number", f"{journal['boots']:,} / {_number(journal['boot_number'])}"),
         ("torn slots", _number(journal["torn_slots"])),
         ("key generation", _number(journal["key_generation"])),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from menwei import names
 from menwei.broker import split_url
 from menwei.cardregister import Register
 from menwei.copies import Cards, CopyCheck
+from menwei.corrected import corrected
 from menwei.keyfile import KeyFile
 from menwei.store import Event, Finding, Store
 from menwei.upstream import UNIX_2020, Upstream
@@ -28,11 +29,26 @@ _ROWS = 24
 _FINDINGS = 6
 _COLUMNS = ("time", "trust", "door", "seq", "event", "reason", "credential", "detail")
 _ALARM = 8
+_WORTH_S = 10
 
 
-def clock_time(event: Event) -> str:
-    """When the door says it happened, UTC."""
-    return f"{datetime.fromtimestamp(event.time + UNIX_2020, UTC):%Y-%m-%d %H:%M:%S}"
+def clock_time(event: Event, seconds: int | None = None) -> str:
+    """When the door says it happened, or when it really did, UTC."""
+    moment = event.time if seconds is None else seconds
+    return f"{datetime.fromtimestamp(moment + UNIX_2020, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def put_right(events: Iterable[Event]) -> dict[tuple[str, str, int], int]:
+    """Times that a later setting of the clock puts right by more than `_WORTH_S`, by door, epoch and sequence."""
+    journals: dict[tuple[str, str], list[Event]] = {}
+    for event in events:
+        journals.setdefault((event.door, event.epoch), []).append(event)
+    return {
+        (*journal, moment.record.seq): moment.time
+        for journal, records in journals.items()
+        for moment in corrected(records)
+        if moment.changed and abs(moment.time - moment.record.time) > _WORTH_S
+    }
 
 
 def cells(event: Event, people: Mapping[str, str] | None = None) -> list[str]:
@@ -45,12 +61,17 @@ def cells(event: Event, people: Mapping[str, str] | None = None) -> list[str]:
 
 
 def event_table(events: deque[Event], people: Mapping[str, str] | None = None) -> Table:
-    """The latest events as a table."""
+    """The latest events as a table; ≈ stands before a time that a later setting of the clock put right."""
     table = Table(expand=True)
     for name in _COLUMNS:
         table.add_column(name, no_wrap=True)
+    right = put_right(events)
     for event in events:
-        table.add_row(*cells(event, people), style="red" if event.kind == _ALARM else None)
+        row = cells(event, people)
+        seconds = right.get((event.door, event.epoch, event.seq))
+        if seconds is not None:
+            row[0] = f"≈ {clock_time(event, seconds)}"
+        table.add_row(*row, style="red" if event.kind == _ALARM else None)
     return table
 
 

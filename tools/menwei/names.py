@@ -61,7 +61,7 @@ OPERATIONS = _table(
 RESULTS = _table(
     messages,
     *("DONE", "WRONG_MAC", "WRONG_SESSION", "REPLAYED", "TOO_LATE", "NOT_APPROVED", "UNKNOWN_OPERATION", "RETAINED"),
-    *("MALFORMED", "REFUSED_BY_DOOR"),
+    *("MALFORMED", "REFUSED_BY_DOOR", "DOUBTED"),
 )
 # Numbers of MicroPython's machine.reset_cause() on the ESP32.
 RESETS = {1: "power_on", 2: "hard", 3: "watchdog", 4: "deep_sleep", 5: "soft"}
@@ -101,6 +101,8 @@ def reason(kind_number: int, number: int) -> str:
         known = sum(RESERVATIONS)
         words = [name for bit, name in RESERVATIONS.items() if number & bit]
         return "+".join(words + [str(number & ~known)] * bool(number & ~known))
+    if kind_number == record.CLOCK and number & record.LOWERED == record.LOWERED:
+        return f"lowered+{trust(number & ~record.LOWERED)}"
     return table.get(number, str(number))
 
 

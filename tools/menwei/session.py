@@ -53,6 +53,7 @@ class Session:
     last_number: int = 0
     time_tries: int = 0
     time_done: bool = False
+    time_doubted: bool = False  # it refused our time until that is confirmed
     time_sent_at: float = 0.0
     delta: tuple[int, int] | None = None
     delta_at: float = 0.0
