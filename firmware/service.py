@@ -111,15 +111,11 @@ class Service:
         """The reader's task makes progress."""
         self._reader_s = self.uptime.seconds
 
-    def shown(self, reason):
-        """After the lock: light, sound, link, log."""
+    def shown(self, reason, soon=False):
+        """After the lock: light, sound, link, log. `soon`: let in, but the card ends soon or is in its grace."""
         self.watch.busy()
-        if reason == record.OK:
-            self._player.play(patterns.GRANTED)
-        elif reason == record.CANCELLED:
-            self._player.play(patterns.CANCELLED)
-        else:
-            self._player.play(patterns.REFUSED)
+        if record.ALARM_FIRE not in self.recorder.alarms:  # nothing interrupts what asks people to leave
+            self._player.play(patterns.answer(reason, soon))
         if self.passage.unrecorded:
             self.recorder.alarm_on(record.ALARM_UNRECORDED)
         self.recorder.notify()
@@ -148,6 +144,8 @@ class Service:
             now_s = self.uptime.seconds
             if now_s - self._reader_s < _STUCK_S and now_s - self.watch.seen_s < _STUCK_S:
                 self._watchdog.feed()
+            recorder = self.recorder
+            self._player.rest(patterns.standing(recorder.alarms, recorder.modes))
             self.passage.prepare()
             self.passage.settle()
             self.reader.settle()

@@ -13,7 +13,6 @@ from time import ticks_diff, ticks_ms
 from micropython import const
 
 from firmware import door as doors
-from firmware import patterns
 from storage import record
 
 _POLL_CONTACTS_MS = const(20)
@@ -26,12 +25,11 @@ class Watch:
         """Take what firmware.assembly built.
 
         Args:
-            parts: object with door, lock, player, recorder, clock, uptime, passage, log, settings, contacts. contacts
+            parts: object with door, lock, recorder, clock, uptime, passage, log, settings, contacts. contacts
                 is a dict of names to drivers.contacts.Contact: leaf, exit, fire, key, intercom, tamper (those fitted).
         """
         self.door = parts.door
         self.lock = parts.lock
-        self._player = parts.player
         self._recorder = parts.recorder
         self._clock = parts.clock
         self._uptime = parts.uptime
@@ -126,7 +124,6 @@ class Watch:
             self._recorder.note(kind, reason, self._passage.granted if by_card else None, detail)
             if kind == record.ALARM:
                 alarms.add(reason)
-                self._player.play(patterns.HELD if reason == record.ALARM_HELD_WARNING else patterns.ALARM)
                 self._log.warning("door", "alarm", number=reason, state=doors.STATE_NAMES[self.door.state])
             elif kind == record.ALARM_ENDED:
                 alarms.discard(reason)

@@ -72,9 +72,13 @@ class Lock:
 
 class Player:
     played = None
+    resting = b""
 
     def play(self, pattern):
         self.played = pattern
+
+    def rest(self, pattern):
+        self.resting = pattern
 
 
 class Log:
