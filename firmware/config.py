@@ -26,6 +26,7 @@ DEFAULTS = {
     "magic_alarm": False,
     "reader_gain_db": 33,
     "reader_spi_khz": 4000,
+    "self_test_hour": 3,
     "desk": False,
 }
 
@@ -35,6 +36,8 @@ KINDS = ("uid", "classic", "ntag424", "desfire")
 # kinds: what this door takes; group_kinds: what it takes from one group instead, {"3": ["ntag424"]}. During a migration
 # there are several. magic_alarm: look whether a UID card is one of the rewritable kind that kiosks use, after it was
 # served. desk: this board stands in the card office and writes cards, it serves no door (docs/cards.md).
+
+# self_test_hour: local time of the daily self-test (docs/self-test.md).
 
 # keep_days: what upstream has acknowledged is erased after so many days, 0 never; GB 50396-2007 wants 180 days at the
 # centre, not at the door.
@@ -49,6 +52,7 @@ _LIMITS = {
     "held_alarm_s": (10, 7200),
     "drift_ppm": (1, 1000),
     "key_version": (0, 3),
+    "self_test_hour": (0, 23),
     "keep_days": (0, 3650),
     "reader_gain_db": (18, 48),
     "reader_spi_khz": (100, 10000),  # MFRC522 data sheet 8.1.2: up to 10 MHz

@@ -47,7 +47,7 @@ def answer(reason, soon=False):
     return REFUSED
 
 
-def standing(alarms, modes=()):
+def standing(alarms, modes):
     """Return what stands while these alarms are on, the most urgent first; empty if nothing does.
 
     `modes` has the modes of storage.record that are on: FREE, LOCKED_DOWN, RESET_ASKED.

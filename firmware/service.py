@@ -27,6 +27,8 @@ _FILLING_PERCENT = const(80)
 _FULL_PERCENT = const(90)
 _HYSTERESIS_PERCENT = const(5)
 _DAY_S = const(86400)
+_FIRST_TEST_S = const(60)  # the link has had its time to come up
+_RETEST_S = const(3600)
 _STUCK_S = const(8)
 _TRUST_NAMES = ("floor", "held", "synchronised")
 _REASON_NAMES = (
@@ -60,6 +62,7 @@ class Service:
         """
         self.recorder = parts.recorder
         self.watch = Watch(parts)
+        self.contacts = parts.contacts
         self.reader = Reader(parts, self)
         self.passage = parts.passage
         self.clock = parts.clock
@@ -68,11 +71,12 @@ class Service:
         self.allowlist = parts.allowlist
         self._player = parts.player
         self._watchdog = parts.watchdog
-        self._reset_cause = parts.reset_cause
+        self.reset_cause = parts.reset_cause
         self._start_alarms = parts.alarms
         self._keep_s = parts.settings["keep_days"] * _DAY_S
         self._quiet_s = 0
         self._reader_s = 0
+        self.test_s = _FIRST_TEST_S  # when the next self-test is due
         self._left_out = False  # a card of the delta under way found no room
         # The office must know which tombstones a door no longer has.
         note = self.recorder.note
@@ -82,7 +86,7 @@ class Service:
         """Serve the door for ever."""
         recorder = self.recorder
         self.watch.tick()
-        recorder.note(record.BOOT, self._reset_cause)
+        recorder.note(record.BOOT, self.reset_cause)
         self.log.info("boot", "in service", version=VERSION, boot=recorder.journal.boot, list=self.allowlist.revision)
         self.watch.start()
         for alarm in self._start_alarms:
@@ -156,6 +160,11 @@ class Service:
                 keep_from_s = clock.earliest_s - self._keep_s if self._keep_s and clock.trust else 0
                 if not self.recorder.journal.idle(keep_from_s):
                     self.allowlist.idle(clock.earliest_min)
+                if now_s >= self.test_s:
+                    self.test_s = now_s + _RETEST_S  # unless it says otherwise
+                    from firmware import selftest
+
+                    await selftest.run(self)
 
     def _warn(self, alarm, percent):
         """An alarm while so much of the journal is not acknowledged; it ends a little lower, lest it flicker."""

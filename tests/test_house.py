@@ -30,6 +30,7 @@ DECIDES = {
     "firmware/clock.py",
     "firmware/door.py",
     "firmware/patterns.py",
+    "firmware/testitems.py",
     *(f"{m.replace('.', '/')}.py" for m in PURE),
 }
 TOP_LEVEL = {"boards", "drivers", "storage", "sync", "firmware", "tools", "tests", "docs"}

@@ -165,11 +165,11 @@ class Reasons(TestCase):
 
 class Standing(TestCase):
     def test_nothing(self):
-        self.assertEqual(patterns.standing(set()), b"")
+        self.assertEqual(patterns.standing(set(), set()), b"")
 
     def test_an_alert_about_a_card_stands_for_nothing(self):
         for alarm in (record.ALARM_CANCELLED_CARD, record.ALARM_COPY_SUSPECTED, record.ALARM_JOURNAL_FULL):
-            self.assertEqual(patterns.standing({alarm}), b"")
+            self.assertEqual(patterns.standing({alarm}, set()), b"")
 
     def test_the_most_urgent_wins(self):
         alarms = set()
@@ -188,7 +188,7 @@ class Standing(TestCase):
 
     def test_which_alarms_sound(self):
         for alarm in (record.ALARM_FORCED, record.ALARM_HELD_OPEN, record.ALARM_TAMPER):
-            self.assertEqual(patterns.standing({alarm}), patterns.ALARM)
+            self.assertEqual(patterns.standing({alarm}, set()), patterns.ALARM)
 
     def test_which_alarms_are_a_fault_of_the_door(self):
         for alarm in (
@@ -198,4 +198,4 @@ class Standing(TestCase):
             record.ALARM_SENSOR_FAULT,
             record.ALARM_SELF_TEST,
         ):
-            self.assertEqual(patterns.standing({alarm}), patterns.FAULT)
+            self.assertEqual(patterns.standing({alarm}, set()), patterns.FAULT)
