@@ -103,7 +103,7 @@ async def test_somebody_who_comes_meanwhile_is_served_at_once(door):
         lines = sum("refused reason=unknown" in line for line in door.lines)
         assert lines == answered + 1
         answered = lines
-        await door.run(9 + answered / 10)  # the card comes ever later into the quiet time
+        await door.run(8.3 + answered / 20)  # the card comes ever later into the quiet time
         assert answered < 40
     assert answered > 1
 
