@@ -4,6 +4,8 @@
     HELD = bytes((10, 0b110, 40, 0b000, 0, 0))  # ends in a zero duration: again and again
     player = Player(green_pin, red_pin, sounder_pin)
     player.play(GRANTED)
+    player.rest(HELD)                          # again and again, while nothing else plays
+    player.mask = 0b011                        # the third output stays off while it rests: muted
     asyncio.create_task(player.run())          # or call tick(now_ms) from a loop
 
 A pattern is pairs of bytes: duration in 10 ms, and the outputs that are on (bit 0 is the first pin given).
@@ -22,7 +24,8 @@ class Player:
 
     def __init__(self, *pins):
         self._pins = pins
-        self._pattern = b""
+        self.mask = 0xFF  # outputs that may be on while it rests, from the next change on
+        self._pattern = self._rest = b""
         self._at = 0
         self._until = ticks_ms()
         self._show(0)
@@ -44,6 +47,14 @@ class Player:
         else:
             self._show(0)
 
+    def rest(self, pattern, now_ms=None):
+        """Play this whenever nothing else plays, again and again; an empty one is silence. Replaces the one before."""
+        before = self._rest
+        if pattern != before:
+            self._rest = pattern
+            if self._pattern == before:
+                self.play(pattern, now_ms)
+
     @property
     def playing(self):
         """Whether a pattern is under way."""
@@ -55,10 +66,13 @@ class Player:
         if self._at < len(pattern) and not pattern[self._at]:
             self._at = 0
         if self._at >= len(pattern):
-            self._pattern = b""
-            self._show(0)
-            return
-        self._show(pattern[self._at + 1])
+            self._pattern = pattern = self._rest
+            self._at = 0
+            if not pattern:
+                self._show(0)
+                return
+        outputs = pattern[self._at + 1]
+        self._show(outputs & self.mask if pattern is self._rest else outputs)
         self._until = ticks_add(self._until, pattern[self._at] * 10)
         self._at += 2
 

@@ -5,7 +5,6 @@
 Whatever opens or changes a door has its record, with operator, approver and reason, before it is done.
 """
 
-from firmware import patterns
 from storage import ondemand, record
 from sync import messages
 
@@ -45,7 +44,7 @@ def _ask_reset(service, command):
     if not service.watch.door.fire or not _recorded(service, command):
         return messages.REFUSED_BY_DOOR
     service.recorder.note(record.MODE, record.MODE_RESET_ASKED)
-    service.player.play(patterns.COME)
+    service.recorder.modes.add(record.MODE_RESET_ASKED)  # seen and heard at the door
     return messages.DONE
 
 
@@ -75,10 +74,19 @@ def _lock_down(service, command):
     if begins > 1 or not _recorded(service, command) or not service.kept.set("lockdown", begins):
         return messages.REFUSED_BY_DOOR  # one that the next power cut ends would be none
     service.passage.policy.locked_down = bool(begins)
+    modes = service.recorder.modes
+    (modes.add if begins else modes.discard)(record.MODE_LOCKED_DOWN)
     service.recorder.note(record.MODE, record.MODE_LOCKED_DOWN if begins else record.MODE_LOCK_DOWN_ENDED)
     service.free_passage()
     service.log.info("command", "lock-down", on=begins, operator=command.operator)
     service.recorder.changed()
+    return messages.DONE
+
+
+def _self_test(service, command):
+    if not _recorded(service, command):
+        return messages.REFUSED_BY_DOOR
+    service.test_s = 0  # as soon as nobody is at the door; its record tells the result
     return messages.DONE
 
 
@@ -91,6 +99,7 @@ _OPERATIONS = {
     messages.OP_MUTE: _mute,
     messages.OP_ASK_RESET: _ask_reset,
     messages.OP_LOCK_DOWN: _lock_down,
+    messages.OP_SELF_TEST: _self_test,
 }
 
 

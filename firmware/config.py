@@ -34,6 +34,7 @@ DEFAULTS = {
     "magic_alarm": False,
     "reader_gain_db": 33,
     "reader_spi_khz": 4000,
+    "self_test_hour": 3,
     "desk": False,
     "rtc": "none",
     "ntp_host": "",
@@ -53,6 +54,7 @@ KINDS = ("uid", "classic", "ntag424", "desfire")
 # policy: schedules, holidays, free passage and what else decides who may pass when (docs/policy.md).
 # rtc: the clock chip that is fitted, "none" or "ds3231". ntp_host: IPv4 number of a server for the system clock, never
 # for the clock of decisions; "" for none. clock_lost_s: an alarm when the time is less certain (docs/time.md).
+# self_test_hour: local time of the daily self-test (docs/self-test.md).
 
 # keep_days: what upstream has acknowledged is erased after so many days, 0 never; GB 50396-2007 wants 180 days at the
 # centre, not at the door.
@@ -71,6 +73,7 @@ _LIMITS = {
     "sound_s": (5, 3600),
     "drift_ppm": (1, 1000),
     "key_version": (0, 3),
+    "self_test_hour": (0, 23),
     "keep_days": (0, 3650),
     "reader_gain_db": (18, 48),
     "reader_spi_khz": (100, 10000),  # MFRC522 data sheet 8.1.2: up to 10 MHz

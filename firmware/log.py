@@ -12,11 +12,11 @@ from storage import record
 
 
 class Log:
-    """Writes lines; keeps nothing."""
+    """Writes lines with `write(str)`; keeps nothing."""
 
     def __init__(self, write, clock, uptime):
         """Write to `write(str)`, stamped by `clock` (firmware.clock.Clock) and `uptime` (Uptime)."""
-        self._write = write
+        self.write = write
         self._clock = clock
         self._uptime = uptime
 
@@ -40,4 +40,4 @@ class Log:
         line = "%s %-5s %-6s %s" % (stamp, level, area, message)
         for key in sorted(values):
             line += " %s=%s" % (key, values[key])
-        self._write(line + "\n")
+        self.write(line + "\n")

@@ -38,7 +38,7 @@ class Reader:
     def __init__(self, parts, service):
         """Take cards (drivers.iso14443a), health, provers (kind to prover), copies or None, passage, settings."""
         self._cards = parts.cards
-        self._health = parts.health
+        self.health = parts.health
         self.recoveries = parts.health.recoveries  # by stage, since start; at 0: none helped
         self._provers = parts.provers
         self._copies = parts.copies
@@ -97,7 +97,7 @@ class Reader:
             await sleep_ms(cards.poll_ms)
 
     async def _check(self):
-        health = self._health
+        health = self.health
         try:
             stage = await (health.recover() if self._faults > 1 else health.check())
         except OSError:

@@ -12,11 +12,12 @@ from storage import record
 
 
 class Recorder:
-    """The journal of one door, and `alarms`, the set of those that are on."""
+    """The journal of one door, and the sets of `alarms` and `modes` that are on."""
 
     def __init__(self, journal, clock, log):
         self.journal = journal
         self.alarms = set()
+        self.modes = set()  # of record.MODE_…: those that are on, for lights and sounds
         self.link = None
         self._clock = clock
         self._log = log

@@ -27,6 +27,8 @@ _FULL_PERCENT = const(90)
 _HYSTERESIS_PERCENT = const(5)
 _DAY_S = const(86400)
 _FIRST_LOOK_S = const(60)
+_FIRST_TEST_S = const(60)  # the link has had its time to come up
+_RETEST_S = const(3600)
 _STUCK_S = const(8)
 _TRUST_NAMES = ("floor", "held", "synchronised")
 _REASON_NAMES = (
@@ -62,6 +64,7 @@ class Service:
         self.recorder = parts.recorder
         self.kept = parts.kept
         self.watch = Watch(parts)
+        self.contacts = parts.contacts
         self.reader = Reader(parts, self)
         self.passage = parts.passage
         self.clock = parts.clock
@@ -70,7 +73,7 @@ class Service:
         self.allowlist = parts.allowlist
         self.player = parts.player
         self._watchdog = parts.watchdog
-        self._reset_cause = parts.reset_cause
+        self.reset_cause = parts.reset_cause
         self._start_alarms = parts.alarms
         self._keep_s = parts.settings["keep_days"] * _DAY_S
         self._quiet_s = 0
@@ -78,6 +81,9 @@ class Service:
         self._reader_s = 0
         self._free = False  # everybody may pass at this time of day
         self._policy_s = 0
+        self.test_s = _FIRST_TEST_S  # when the next self-test is due
+        if self.passage.policy.locked_down:
+            self.recorder.modes.add(record.MODE_LOCKED_DOWN)
         self._left_out = False  # a card of the delta under way found no room
         # The office must know which tombstones a door no longer has.
         note = self.recorder.note
@@ -87,7 +93,7 @@ class Service:
         """Serve the door for ever."""
         recorder = self.recorder
         self.watch.tick()
-        recorder.note(record.BOOT, self._reset_cause)
+        recorder.note(record.BOOT, self.reset_cause)
         self.log.info("boot", "in service", version=VERSION, boot=recorder.journal.boot, list=self.allowlist.revision)
         self.watch.start()
         for alarm in self._start_alarms:
@@ -122,12 +128,8 @@ class Service:
         self.watch.busy()
         if not self.passage.answered:
             return
-        if reason == record.OK:
-            self.player.play(patterns.GRANTED_SOON if self.passage.soon else patterns.GRANTED)
-        elif reason == record.CANCELLED:
-            self.player.play(patterns.CANCELLED)
-        else:
-            self.player.play(patterns.REFUSED)
+        if record.ALARM_FIRE not in self.recorder.alarms:  # nothing interrupts what asks people to leave
+            self.player.play(patterns.answer(reason, self.passage.soon))
         if self.passage.unrecorded:
             self.recorder.alarm_on(record.ALARM_UNRECORDED)
         self.recorder.notify()
@@ -156,6 +158,8 @@ class Service:
             now_s = self.uptime.seconds
             if now_s - self._reader_s < _STUCK_S and now_s - self.watch.seen_s < _STUCK_S:
                 self._watchdog.feed()
+            recorder = self.recorder
+            self.player.rest(patterns.standing(recorder.alarms, recorder.modes))
             self.passage.prepare()
             self.passage.settle()
             self.reader.settle()
@@ -171,6 +175,11 @@ class Service:
                     self.allowlist.idle(clock.earliest_min)
                 if now_s >= self.look_s:
                     self._look_at_clock()
+                if now_s >= self.test_s:
+                    self.test_s = now_s + _RETEST_S  # unless it says otherwise
+                    from firmware import selftest
+
+                    await selftest.run(self)
 
     def _look_at_clock(self):
         from firmware import clockcare
@@ -183,13 +192,15 @@ class Service:
     def free_passage(self):
         """Let everybody pass while the policy says so, once that is recorded; end it whether it can be or not."""
         clock = self.clock
+        recorder = self.recorder
         free = self.passage.policy.free(clock.earliest_min, clock.latest_min, clock.trust)
         if free != self._free and (
-            self.recorder.note(record.MODE, record.MODE_FREE if free else record.MODE_FREE_ENDED) or not free
+            recorder.note(record.MODE, record.MODE_FREE if free else record.MODE_FREE_ENDED) or not free
         ):
             self._free = free
+            (recorder.modes.add if free else recorder.modes.discard)(record.MODE_FREE)
             self.watch.door.free_passage(free)
-            self.recorder.changed()
+            recorder.changed()
 
     def _warn(self, alarm, percent):
         """An alarm while so much of the journal is not acknowledged; it ends a little lower, lest it flicker."""

@@ -13,7 +13,6 @@ from time import ticks_diff, ticks_ms
 from micropython import const
 
 from firmware import door as doors
-from firmware import patterns
 from storage import record
 
 _POLL_CONTACTS_MS = const(20)
@@ -24,9 +23,10 @@ _CAUSES = (
     ("intercom", record.CAUSE_INTERCOM),
     ("key", record.CAUSE_KEY),
 )
-# Alarms that are heard at the door: held open (warning) and ajar softly; forced, held open, tamper and fire.
-_SOFT = b"\x02\x13"
-_LOUD = b"\x01\x03\x05\x08"
+# Alarms that are heard at the door, as firmware.patterns has them: forced, held open with its warning, tamper, ajar.
+_HEARD = b"\x01\x02\x03\x05\x13"
+_ALL = const(7)  # lights and sounder,
+_LIGHTS = const(3)  # or lights alone
 
 
 class Watch:
@@ -57,7 +57,7 @@ class Watch:
         self._open_ms = settings["open_s"] * 1000
         self._mute_s = settings["mute_s"]
         self._full_sound_ms = settings["sound_s"] * 1000
-        self._pattern = b""  # of the alarm that wants to be heard
+        self._sounding = False  # an alarm wants to be heard
         self._sound_ms = 0  # how long it still may be,
         self._muted_ms = 0  # and how long it may not
         self._held = False
@@ -113,8 +113,6 @@ class Watch:
         """Silence the alarms that are on for so long; not a new one, and never fire."""
         self._recorder.note(record.MODE, record.MODE_MUTED, None, seconds)
         self._muted_ms = seconds * 1000
-        if self._pattern and not self.door.fire:
-            self._player.play(b"")
 
     def step(self, now_ms):
         """Look at all contacts once and carry out what follows."""
@@ -134,7 +132,7 @@ class Watch:
         if fire:
             door.fire_alarm(fire.latched() or fire.active)
         if key:
-            if self._pattern and self._heard() and not door.fire:
+            if self._sounding and self._heard() and not door.fire:
                 self.mute(self._mute_s)
             door.reset_fire(fire and fire.active)
         tamper = contacts.get("tamper")
@@ -156,6 +154,7 @@ class Watch:
             (self.lock.release if door.relay else self.lock.secure)()
         if door.fire != self._fire:
             self._fire = door.fire
+            self._recorder.modes.discard(record.MODE_RESET_ASKED)
             if not self._kept.set("fire", int(door.fire)):
                 self._log.error("door", "fire release would not survive a power cut: flash fails")
         if door.events:
@@ -213,26 +212,18 @@ class Watch:
         return self.door.fire or (self.armed and self._muted_ms <= 0 and self._sound_ms > 0)
 
     def _hear(self, raised):
-        """Choose what is to be heard, `raised`: an alarm is new, so that it is heard though others were muted."""
-        before = self._pattern
-        pattern = b""
+        """Look which alarms are on; `raised`: one is new, so that it is heard though others were muted."""
+        self._sounding = False
         for alarm in self._recorder.alarms:
-            if alarm in _LOUD:
-                pattern = patterns.ALARM
-                break
-            if alarm in _SOFT:
-                pattern = patterns.HELD
-        self._pattern = pattern
-        if raised and pattern:
+            if alarm in _HEARD:
+                self._sounding = True
+        if raised and self._sounding:
             self._muted_ms = 0
             self._sound_ms = self._full_sound_ms
-        if pattern != before or raised:
-            self._player.play(b"")
 
     def _sound(self, elapsed_ms):
         if self._muted_ms > 0:
             self._muted_ms -= elapsed_ms
         elif self._sound_ms > 0:
             self._sound_ms -= elapsed_ms
-        if self._pattern and not self._player.playing and self._heard():
-            self._player.play(self._pattern)
+        self._player.mask = _ALL if self._heard() else _LIGHTS

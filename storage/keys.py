@@ -57,6 +57,10 @@ class Keys:
                 except OSError:
                     pass  # one copy is enough to start; the next start tries again
 
+    def copies(self):
+        """Return how many of the two copies are whole; writes nothing."""
+        return (self._from_nvs() is not None) + (self._from_file() is not None)
+
     def store(self, door_key, wifi_secret, card_keys=None):
         """Keep new secrets, both copies.
 

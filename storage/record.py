@@ -125,6 +125,21 @@ MODE_DISARMED = const(8)
 MODE_MUTED = const(9)  # detail: seconds
 MODE_RESET_ASKED = const(10)  # upstream asks for somebody to reset the fire release at the door
 
+# Item of a self-test: its reason is the first one that failed, its detail the sum of 1 << item.
+TEST_PASSED = const(0)
+TEST_READER = const(1)
+TEST_ANTENNA = const(2)
+TEST_RELAY = const(3)
+TEST_CONTACTS = const(4)
+TEST_FLASH = const(5)
+TEST_HEAP = const(6)
+TEST_CLOCK = const(7)
+TEST_NETWORK = const(8)
+TEST_CERTIFICATE = const(9)
+TEST_SUPPLY = const(10)
+TEST_KEYS = const(11)
+TEST_SETTINGS = const(12)
+
 # Kind of a credential: 0 in records of older software, which knew UIDs only.
 KIND_UID = const(1)
 KIND_CLASSIC = const(2)

@@ -22,6 +22,7 @@ class Settings:
         self._generation = 0
         self._latest = 1
         self.source = "defaults"
+        self.whole = 0  # files that can be used
         self.damaged = 0  # files that are there but cannot be used
         self.torn = 0  # those of them whose own check fails; the others may be meant for another version
 
@@ -33,7 +34,7 @@ class Settings:
             validate: function that returns the checked dict or raises ValueError.
         """
         best = None
-        self.damaged = self.torn = 0
+        self.whole = self.damaged = self.torn = 0
         for index in range(2):
             try:
                 generation, values = self._read(index)
@@ -45,6 +46,7 @@ class Settings:
             except (ValueError, TypeError, KeyError):
                 self.damaged += 1
                 continue
+            self.whole += 1
             if best is None or generation > self._generation:
                 best = values
                 self._generation = generation

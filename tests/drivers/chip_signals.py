@@ -84,6 +84,56 @@ class Patterns(WithPlayer):
         self.play(10, 0b110, 40, 0b000, 0, 0)
         self.assertTrue(self.tick(60_000) > 0)
 
+    def test_what_rests_is_played_while_nothing_else_is(self):
+        self.player.rest(bytes((10, 0b110, 40, 0)), self.now)
+        self.assertEqual(self.shown(), "011")
+        self.tick(100)
+        self.assertEqual(self.shown(), "000")
+        self.tick(400)
+        self.assertEqual(self.shown(), "011")
+        self.play(30, 0b001)
+        self.assertEqual(self.shown(), "100")
+        self.tick(299)
+        self.assertEqual(self.shown(), "100")
+        self.tick(1)
+        self.assertEqual(self.shown(), "011")
+        self.assertTrue(self.player.playing)
+
+    def test_another_one_that_rests_takes_its_place_at_once(self):
+        self.player.rest(bytes((100, 0b010)), self.now)
+        self.player.rest(bytes((100, 0b010)), self.now)
+        self.tick(500)
+        self.player.rest(bytes((50, 0b001)), self.now)
+        self.assertEqual(self.shown(), "100")
+        self.assertEqual(self.tick(), 500)
+        self.player.rest(b"", self.now)
+        self.assertEqual(self.shown(), "000")
+        self.assertEqual(self.tick(), -1)
+
+    def test_what_rests_waits_for_the_end_of_what_is_played(self):
+        self.play(30, 0b001)
+        self.player.rest(bytes((50, 0b010)), self.now)
+        self.assertEqual(self.shown(), "100")
+        self.player.rest(b"", self.now)
+        self.assertEqual(self.tick(300), -1)
+        self.assertEqual(self.shown(), "000")
+
+    def test_a_masked_output_stays_off_while_it_rests(self):
+        self.player.mask = 0b011
+        self.player.rest(bytes((20, 0b111, 20, 0b100, 20, 0b111)), self.now)
+        self.assertEqual(self.shown(), "110")
+        self.tick(200)
+        self.assertEqual(self.shown(), "000")
+        self.player.mask = 0b111
+        self.tick(200)
+        self.assertEqual(self.shown(), "111")
+
+    def test_an_answer_is_heard_though_what_rests_is_muted(self):
+        self.player.mask = 0b011
+        self.player.rest(bytes((20, 0b111)), self.now)
+        self.play(20, 0b111)
+        self.assertEqual(self.shown(), "111")
+
     def test_silence(self):
         self.play(200, 0b111)
         self.play()

@@ -5,6 +5,7 @@ import sys
 import time
 from unittest import TestCase
 
+from firmware import patterns
 from firmware.clock import Clock, Uptime
 from firmware.door import Door
 from firmware.recorder import Recorder
@@ -73,24 +74,16 @@ class Lock:
 
 
 class Player:
-    played = b""
+    played = resting = b""
     playing = False
+    mask = 0xFF
 
     def play(self, pattern):
         self.played = pattern
         self.playing = len(pattern) > 0
 
-
-class Kept:
-    def __init__(self, **values):
-        self.values = values
-
-    def get(self, name):
-        return self.values.get(name, 0)
-
-    def set(self, name, value):
-        self.values[name] = value
-        return True
+    def rest(self, pattern):
+        self.resting = pattern
 
 
 class Log:
@@ -434,6 +427,34 @@ class Doors(TestCase):
         self.clock.synchronise(300_000_000, self.service.uptime.seconds)
         self.keep_house()
         self.assertTrue(0 <= self.journal.kept_from_s - (300_000_000 - 30 * 86400) < 5)
+
+    def test_a_self_test_by_command_is_recorded_and_made_when_nobody_is_there(self):
+        command = Command()
+        command.operation = messages.OP_SELF_TEST
+        before_s = self.service.test_s
+        self.journal.fails = True
+        self.assertEqual(self.service.command(command), messages.REFUSED_BY_DOOR)
+        self.assertEqual(self.service.test_s, before_s)
+        self.journal.fails = False
+        self.taken()
+        self.assertEqual(self.service.command(command), messages.DONE)
+        self.assertTrue((record.COMMAND, messages.OP_SELF_TEST, 9) in self.taken())
+        self.assertEqual(self.service.test_s, 0)
+
+    def test_what_stands_is_on_the_lights_and_fire_is_not_interrupted(self):
+        self.keep_house()
+        self.assertEqual(self.player.resting, b"")
+        self.recorder.alarm_on(record.ALARM_TAMPER)
+        self.keep_house()
+        self.assertEqual(self.player.resting, patterns.ALARM)
+        self.service.shown(record.OK)
+        self.assertEqual(self.player.played, patterns.GRANTED)
+        self.service.passage.soon = True
+        self.service.shown(record.OK)
+        self.assertEqual(self.player.played, patterns.GRANTED_SOON)
+        self.recorder.alarm_on(record.ALARM_FIRE)
+        self.service.shown(record.UNKNOWN)
+        self.assertEqual(self.player.played, patterns.GRANTED_SOON)
 
     def test_a_full_list_names_what_it_left_out_and_alarms_until_all_fits(self):
         alarm = record.ALARM_LIST_FULL

@@ -7,7 +7,6 @@ from menwei.build import ROOT
 from storage import record
 from sync import messages
 
-PAGE = (ROOT / "docs" / "records.md").read_text()
 LAYOUT = {
     *("SINGLE", "LONG", "SECOND", "KEY", "SEQ", "BOOT_NUMBER", "TIME", "UNCERTAINTY", "KIND", "REASON", "PSEUDONYM"),
     *("DETAIL", "MAC", "LOW", "HIGH", "LOWERED"),
@@ -19,9 +18,9 @@ def numbers(module):
     return {name: value for name, value in vars(module).items() if name[0] != "_" and isinstance(value, int)}
 
 
-def rows(title):
-    """The numbered rows of one table of the page: number to first words."""
-    section = PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+def rows(title, page="records.md"):
+    """The numbered rows of one table of a page: number to first words."""
+    section = (ROOT / "docs" / page).read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
     return {int(number): text for number, text in re.findall(r"^\| (\d+) \| ([^|:]+?)(?: \||:)", section, re.M)}
 
 
@@ -39,6 +38,7 @@ def test_every_number_has_a_name():
         (names.STAGES, "stage_"),
         (names.MODES, "mode_"),
         (names.RESERVATIONS, ""),
+        (names.TESTS, "test_"),
     ):
         named |= {prefix + name for name in table.values()}
     named |= set(names.GAPS.values())
@@ -58,6 +58,7 @@ def test_the_page_lists_every_kind_reason_cause_and_alarm():
     assert set(rows("Alarms")) == set(names.ALARMS)
     assert set(rows("Reservations of a grant")) == set(names.RESERVATIONS)
     assert set(rows("Modes")) == set(names.MODES)
+    assert {0: "passed", **rows("Items", "self-test.md")} == names.TESTS
 
 
 def test_unknown_numbers_are_shown_as_they_are():
@@ -81,3 +82,9 @@ def test_details_are_told_in_words():
     assert names.detail(record.REPEATED, record.UNKNOWN, 1200) == "1,200 refusals"
     assert names.detail(record.CLOSED, record.CAUSE_CARD, 4) == "open for 4 s"
     assert names.detail(200, 0, 4) == "-"
+    assert names.reason(record.SELF_TEST, record.TEST_PASSED) == "passed"
+    assert names.detail(record.SELF_TEST, record.TEST_PASSED, 0) == "-"
+    failed = 1 << record.TEST_FLASH | 1 << record.TEST_NETWORK
+    assert names.reason(record.SELF_TEST, record.TEST_FLASH) == "flash"
+    assert names.detail(record.SELF_TEST, record.TEST_FLASH, failed) == "failed: flash, network"
+    assert names.detail(record.ALARM, record.ALARM_SELF_TEST, failed) == "failed: flash, network"

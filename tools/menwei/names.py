@@ -50,6 +50,12 @@ MODES = _table(
     prefix="MODE_",
 )
 TRUST = _table(record, "FLOOR", "HELD", "SYNCHRONISED")
+TESTS = _table(
+    record,
+    *("PASSED", "READER", "ANTENNA", "RELAY", "CONTACTS", "FLASH", "HEAP", "CLOCK", "NETWORK", "CERTIFICATE"),
+    *("SUPPLY", "KEYS", "SETTINGS"),
+    prefix="TEST_",
+)
 GAPS = _table(record, "NOT_STORED", "GIVEN_UP")
 CREDENTIALS = _table(record, "UID", "CLASSIC", "NTAG424", "DESFIRE", prefix="KIND_")
 STAGES = _table(record, "SOFT_RESET", "HARD_RESET", "SET_UP", "POWER", prefix="STAGE_")
@@ -84,6 +90,7 @@ REASONS_OF = {
     record.REPEATED: REASONS,
     record.READER: STAGES,
     record.MODE: MODES,
+    record.SELF_TEST: TESTS,
 }
 
 
@@ -147,6 +154,9 @@ def evidence(detail_number: int) -> dict:
 
 def detail(kind_number: int, reason_number: int, number: int) -> str:
     """The detail of a record in words; `-` where it carries none."""
+    if kind_number == record.SELF_TEST or (kind_number, reason_number) == (record.ALARM, record.ALARM_SELF_TEST):
+        failed = [TESTS.get(item, str(item)) for item in range(1, 30) if number >> item & 1]
+        return "failed: " + ", ".join(failed) if failed else NOTHING
     if not about_card(kind_number, reason_number):
         form = _DETAILS.get(kind_number)
         return form.format(number) if form and (number or kind_number == record.LIST) else NOTHING

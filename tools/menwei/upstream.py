@@ -262,32 +262,29 @@ class Upstream:
         return await self._command(door, session, messages.OP_UNLOCK, deadline_s, operator, approver, reason, 0)
 
     async def order(
-        self, door: str, operation: int, argument: int = 0, *, operator: int, approver: int = 0, reason: int = 0
+        self,
+        door: str,
+        operation: int,
+        argument: int = 0,
+        *,
+        operator: int,
+        approver: int = 0,
+        reason: int = 0,
+        deadline_s: int = 30,
     ) -> Command:
-        """Send a command of docs/protocol.md, for the next half minute; with an approver's consent if one is named."""
+        """Send a command of docs/protocol.md; with an approver's consent if one is named."""
         session = self._present(door)
-        return await self._command(door, session, operation, 30, operator, approver, reason, argument)
+        return await self._command(door, session, operation, deadline_s, operator, approver, reason, argument)
 
-    async def drop_card_key(
-        self, door: str, kind: int, version: int, *, operator: int, approver: int, reason: int, deadline_s: int = 30
-    ) -> Command:
-        """End a rotation: the door forgets this version of a card read key. The sender knows how many cards need it."""
-        session = self._present(door)
-        argument = kind | version << 8
-        return await self._command(
-            door, session, messages.OP_DROP_CARD_KEY, deadline_s, operator, approver, reason, argument
-        )
+    async def drop_card_key(self, door: str, kind: int, version: int, **people: int) -> Command:
+        """Have a door drop a card read key that two persons agree is no longer used; `people` as `order` takes them."""
+        return await self.order(door, messages.OP_DROP_CARD_KEY, kind | version << 8, **people)
 
-    async def lower_clock(
-        self, door: str, *, operator: int, approver: int, reason: int, seconds: int | None = None
-    ) -> Command:
-        """Set a door's clock to our time (or to seconds since 2020), also back behind its floor; by two persons."""
-        session = self._present(door)
+    async def lower_clock(self, door: str, seconds: int | None = None, **people: int) -> Command:
+        """Set a door's clock to our time, or to seconds since 2020, also back behind its floor; by two persons."""
         if seconds is None:
             seconds = int(await self._look_at_clock()) - UNIX_2020
-        return await self._command(
-            door, session, messages.OP_LOWER_CLOCK, _TIME_DEADLINE_S, operator, approver, reason, seconds
-        )
+        return await self.order(door, messages.OP_LOWER_CLOCK, seconds, deadline_s=_TIME_DEADLINE_S, **people)
 
     async def replay(self, command: Command) -> None:
         """Send the bytes of an old command again, as somebody who recorded them would."""
