@@ -256,10 +256,9 @@ class Upstream:
             raise NoSession(f"door {door} is not connected; a command cannot wait for it")
         return session
 
-    async def unlock(self, door: str, *, operator: int, approver: int, reason: int, deadline_s: int = 30) -> Command:
-        """Unlock a door once, in its present session, with the approver's consent."""
-        session = self._present(door)
-        return await self._command(door, session, messages.OP_UNLOCK, deadline_s, operator, approver, reason, 0)
+    async def unlock(self, door: str, **people: int) -> Command:
+        """Unlock a door once, in its present session, with the approver's consent; `people` as `order` takes them."""
+        return await self.order(door, messages.OP_UNLOCK, **people)
 
     async def order(
         self,
