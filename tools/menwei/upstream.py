@@ -41,7 +41,7 @@ _TIME_DEADLINE_S = 3
 _TIME_TRIES = 5
 _TIME_AGAIN_S = 6 * 3600
 _RESEND_S = 5
-_DOUBT_S = 600  # a time that the door doubts is confirmed after so long, firmware/clockrules.py
+_DOUBT_S = 600  # the door wants a doubted time confirmed, firmware/clockrules.py
 _OPERATOR_UPSTREAM = 1
 _CLOCKS = ("floor", "held", "synchronised")
 
@@ -250,30 +250,9 @@ class Upstream:
 
     # Commands
 
-    def _present(self, door: str) -> Session:
-        session = self.sessions.get(door)
-        if session is None:
-            raise NoSession(f"door {door} is not connected; a command cannot wait for it")
-        return session
-
     async def unlock(self, door: str, **people: int) -> Command:
         """Unlock a door once, in its present session, with the approver's consent; `people` as `order` takes them."""
         return await self.order(door, messages.OP_UNLOCK, **people)
-
-    async def order(
-        self,
-        door: str,
-        operation: int,
-        argument: int = 0,
-        *,
-        operator: int,
-        approver: int = 0,
-        reason: int = 0,
-        deadline_s: int = 30,
-    ) -> Command:
-        """Send a command of docs/protocol.md; with an approver's consent if one is named."""
-        session = self._present(door)
-        return await self._command(door, session, operation, deadline_s, operator, approver, reason, argument)
 
     async def drop_card_key(self, door: str, kind: int, version: int, **people: int) -> Command:
         """Have a door drop a card read key that two persons agree is no longer used; `people` as `order` takes them."""
@@ -283,7 +262,7 @@ class Upstream:
         """Set a door's clock to our time, or to seconds since 2020, also back behind its floor; by two persons."""
         if seconds is None:
             seconds = int(await self._look_at_clock()) - UNIX_2020
-        return await self.order(door, messages.OP_LOWER_CLOCK, seconds, deadline_s=_TIME_DEADLINE_S, **people)
+        return await self.order(door, messages.OP_LOWER_CLOCK, seconds, _TIME_DEADLINE_S, **people)
 
     async def replay(self, command: Command) -> None:
         """Send the bytes of an old command again, as somebody who recorded them would."""
@@ -301,19 +280,28 @@ class Upstream:
         session.time_tries += 1
         session.time_sent_at = self._now
         seconds = int(await self._look_at_clock()) - UNIX_2020
-        await self._command(door, session, messages.OP_SET_TIME, _TIME_DEADLINE_S, _OPERATOR_UPSTREAM, 0, 0, seconds)
+        order = messages.OP_SET_TIME, seconds, _TIME_DEADLINE_S
+        await self.order(door, *order, operator=_OPERATOR_UPSTREAM)
 
-    async def _command(
+    async def order(
         self,
         door: str,
-        session: Session,
         operation: int,
-        deadline_s: int,
+        argument: int = 0,
+        deadline_s: int = 30,
+        *,
         operator: int,
-        approver: int,
-        reason: int,
-        argument: int,
+        approver: int = 0,
+        reason: int = 0,
     ) -> Command:
+        """Send a command of docs/protocol.md; with an approver's consent if one is named.
+
+        Raises:
+            NoSession: the door is not connected.
+        """
+        session = self.sessions.get(door)
+        if session is None:
+            raise NoSession(f"door {door} is not connected; a command cannot wait for it")
         now = await self._look_at_clock()
         # Another program may command the same door through the same database.
         number = session.last_number = max(session.last_number, self.store.last_command_id(door, session.nonce)) + 1
