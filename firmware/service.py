@@ -13,6 +13,7 @@ from micropython import const
 
 from firmware import door as doors
 from firmware import patterns
+from firmware.passage import SILENT
 from firmware.reader import Reader
 from firmware.version import VERSION
 from firmware.watch import Watch
@@ -75,8 +76,6 @@ class Service:
         self._keep_s = parts.settings["keep_days"] * _DAY_S
         self._quiet_s = 0
         self._reader_s = 0
-        self._free = False  # everybody may pass at this time of day
-        self._policy_s = 0
         self._left_out = False  # a card of the delta under way found no room
         # The office must know which tombstones a door no longer has.
         note = self.recorder.note
@@ -118,10 +117,11 @@ class Service:
     def shown(self, reason):
         """After the lock: light, sound, link, log."""
         self.watch.busy()
-        if not self.passage.answered:
+        notice = self.passage.notice
+        if notice == SILENT:
             return
         if reason == record.OK:
-            self._player.play(patterns.GRANTED_SOON if self.passage.soon else patterns.GRANTED)
+            self._player.play(patterns.GRANTED_SOON if notice else patterns.GRANTED)
         elif reason == record.CANCELLED:
             self._player.play(patterns.CANCELLED)
         else:
@@ -157,9 +157,7 @@ class Service:
             self.passage.prepare()
             self.passage.settle()
             self.reader.settle()
-            if now_s != self._policy_s:
-                self._policy_s = now_s
-                self.free_passage()
+            self.free_passage()
             self._warn(record.ALARM_JOURNAL_FILLING, _FILLING_PERCENT)
             self._warn(record.ALARM_JOURNAL_FULL, _FULL_PERCENT)
             if self.quiet():
@@ -169,14 +167,12 @@ class Service:
                     self.allowlist.idle(clock.earliest_min)
 
     def free_passage(self):
-        """Let everybody pass while the policy says so, once that is recorded; end it whether it can be or not."""
+        """Let everybody pass while the policy says so."""
         clock = self.clock
-        free = self.passage.policy.free(clock.earliest_min, clock.latest_min, clock.trust)
-        if free != self._free and (
-            self.recorder.note(record.MODE, record.MODE_FREE if free else record.MODE_FREE_ENDED) or not free
-        ):
-            self._free = free
-            self.watch.door.free_passage(free)
+        hours = self.passage.hours
+        if hours and hours.turns(clock.earliest_min, clock.latest_min, clock.trust, self.passage.locked_down):
+            self.recorder.note(record.MODE, record.MODE_FREE if hours.free else record.MODE_FREE_ENDED)
+            self.watch.door.free_passage(hours.free)
             self.recorder.changed()
 
     def _warn(self, alarm, percent):
@@ -202,7 +198,7 @@ class Service:
         return {
             "door": doors.STATE_NAMES[self.watch.door.state],
             "lock": "unlocked" if self.watch.lock.released else "locked",
-            "locked_down": self.passage.policy.locked_down,
+            "locked_down": self.passage.locked_down,
             "alarms": sorted(self.recorder.alarms),
             "clock": _TRUST_NAMES[self.clock.trust],
             "t": self.clock.now_s,

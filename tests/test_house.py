@@ -26,7 +26,7 @@ PURE = {
     "sync.upstream",
 }
 DECIDES = {
-    *(f"firmware/{module}.py" for module in ("access", "clock", "door", "passback", "policy", "repeats")),
+    *(f"firmware/{module}.py" for module in ("access", "clock", "door", "hours", "passback", "repeats")),
     *(f"{module.replace('.', '/')}.py" for module in PURE),
 }
 TOP_LEVEL = {"boards", "drivers", "storage", "sync", "firmware", "tools", "tests", "docs"}
