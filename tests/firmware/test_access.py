@@ -193,3 +193,11 @@ def test_an_empty_memory_knows_nobody():
 def test_a_card_without_end_is_valid_until_2051():
     card = {"state": "live", "from": 0, "until": NO_END, "limited": False, "uses": 0, "group": 0}
     assert decide(NO_POLICY, card, NO_END - 1, NO_END - 1, record.SYNCHRONISED) == record.OK
+
+
+def test_an_uncertainty_of_a_week_is_the_widest():
+    door = {"residents": [0], "open_s": 5, "policy": {"groups": {"0": {"week": ["00:00-24:00"]}}}}
+    card = {"state": "live", "from": 0, "until": NO_END, "limited": False, "uses": 0, "group": 0}
+    now = policies.BASE_MIN
+    assert decide(door, card, now, now + 7 * DAY_MIN, record.HELD) == record.OK
+    assert decide(door, card, now, now + 7 * DAY_MIN + 1, record.HELD) == record.OUTSIDE_SCHEDULE

@@ -94,7 +94,7 @@ def test_the_fifth_in_a_row_alarms_and_no_other_of_its_series(steps):
         assert repeats.wrong(tries, now_s) == (len(row) == 5)
 
 
-@given(st.lists(st.integers(0, 25), max_size=60))
+@given(st.lists(st.integers(0, 3) | st.integers(0, 25), max_size=60))
 def test_unknown_cards_are_answered_after_pauses_that_grow_while_it_goes_on(steps):
     tries = repeats.tries()
     now_s = 0
