@@ -76,7 +76,8 @@ class Hours:
         table = self._table
         spans = self._spans
         end = 0
-        for back in range(2):  # an interval belongs to the day on which it begins, and may go on over midnight
+        # An interval belongs to the day on which it begins, and may go on over midnight.
+        for back in range(2):
             day = minute // access.DAY_MIN - back
             code = self._code(day, table[row] & access.HOLIDAYS)
             first = table[row + access.FIRST] if code < access.OWN else self._own

@@ -44,9 +44,9 @@ MUTANTS = [
     ),
     (
         "firmware/access.py",
-        "reserved |= record.IN_GRACE",
-        "reserved = 0",
-        "a grant above the floor in grace is not flagged",
+        "if until <= latest_min and until < end:",
+        "if until < earliest_min and until < end:",
+        "a grant in grace is not flagged",
         _DECISION,
     ),
     (
