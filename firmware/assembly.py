@@ -193,7 +193,7 @@ def build():
     # Without its key a door knows nobody: pseudonyms under a random key match no entry and tell nobody anything.
     key = os.urandom(32) if keys.lost else keys.purpose(b"pseudonym")
     parts.passage = Passage(key, allowlist, recorder, clock, uptime, door, lock, settings)
-    parts.passage.policy.locked_down = bool(parts.kept.get("lockdown"))
+    parts.passage.locked_down = bool(parts.kept.get("lockdown"))
     outputs = [machine.Pin(number, machine.Pin.OUT, value=0) for number in board.PINS_SIGNALS]
     parts.player = Player(*outputs)
     _read_cards(parts, keys, chip)

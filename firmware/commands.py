@@ -73,7 +73,7 @@ def _lock_down(service, command):
     begins = command.argument
     if begins > 1 or not _recorded(service, command) or not service.kept.set("lockdown", begins):
         return messages.REFUSED_BY_DOOR  # one that the next power cut ends would be none
-    service.passage.policy.locked_down = bool(begins)
+    service.passage.locked_down = bool(begins)
     modes = service.recorder.modes
     (modes.add if begins else modes.discard)(record.MODE_LOCKED_DOWN)
     service.recorder.note(record.MODE, record.MODE_LOCKED_DOWN if begins else record.MODE_LOCK_DOWN_ENDED)

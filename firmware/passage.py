@@ -15,12 +15,12 @@ Buffers are allocated once; what a tap allocates is counted by the bench `tap.al
 from micropython import const
 
 from drivers.credential import FALSE, PROVEN, UID, Credential
-from firmware import access
-from firmware import policy as policies
-from firmware.repeats import Series, Tries
+from firmware import access, repeats
 from storage import record
 from storage.mac import Hmac
 
+SILENT = const(1)  # unknown, and so soon after another one that nobody is to see or hear it
+SOON = const(2)  # let in, and the card should be renewed
 _PSEUDONYM = const(7)
 _STRANGERS = const(4)  # refusals in a minute with a record of each: of cards that the list does not know,
 _KNOWN = const(8)  # of those that it knows, and of cancelled ones, which nothing else may hide
@@ -43,20 +43,19 @@ class Passage:
         self._hmac = Hmac(key)
         self._allowlist = allowlist
         self._recorder = recorder
-        self._note = recorder.note
         self._clock = clock
         self._uptime = uptime
-        self._series = (Series(_STRANGERS), Series(_KNOWN), Series(_KNOWN))
-        self._tries = Tries()
+        self._series = (repeats.Series(_STRANGERS), repeats.Series(_KNOWN), repeats.Series(_KNOWN))
+        self._tries = repeats.tries()
         self._door = door
         self._lock = lock
-        self.policy = policies.Policy(*policysource.compiled(settings))
+        self.table, self.hours = policysource.policy(settings)
+        self.locked_down = False
         self.credential = Credential()
-        self._strong, self._accepted = config.masks(settings)
+        self._strong = config.masks(settings)[0]
         self.pseudonym = bytearray(_PSEUDONYM)  # of the last card shown
         self.granted = bytearray(_PSEUDONYM)  # of the last one granted, for *passed*
-        self.answered = True  # False: an unknown credential, so soon after another one that nobody is to see or hear it
-        self.soon = False  # who was let in last should have the card renewed
+        self.notice = 0  # SILENT or SOON, about the credential that was presented last
         self._folded = False  # the last refusal has no record of its own
         self.unrecorded = 0  # residents let in though their record could not be written
 
@@ -90,22 +89,23 @@ class Passage:
     def present(self, proof=PROVEN):
         """Judge the credential that was recognised; return the reason, `record.OK` if the lock was released."""
         self._folded = False
-        self.answered = True
+        self.notice = 0
         credential = self.credential
         pseudonym = self.pseudonym
         clock = self._clock
-        policy = self.policy
+        table = self.table
         earliest_min = clock.earliest_min
         # Looked up after the proof, which takes a while: it may have been cancelled meanwhile.
         entry = self._allowlist.entry if self._allowlist.find(pseudonym) else None
         group = entry.group if entry else 0
+        row = table[group - access.GROUPS] * access.ROW
         reason = access.decide(
             entry,
             earliest_min,
             clock.latest_min,
             clock.trust,
-            policy,
-            self._accepted[group] >> credential.kind & 1,
+            self,
+            table[row + access.KINDS] >> credential.kind & 1,
             proof == PROVEN,
         )
         evidence = self._evidence(group)
@@ -115,31 +115,33 @@ class Passage:
         link = self._recorder.link
         if link and not link.connected:
             reason |= record.UNTOLD
-        recorded = self._note(record.GRANTED, reason, pseudonym, evidence)
-        if not recorded and (entry.limited or not policy.flags(group) & policies.RESIDENT):
+        recorded = self._recorder.note(record.GRANTED, reason, pseudonym, evidence)
+        if not recorded and (entry.limited or not table[row] & access.RESIDENT):
             return record.NOT_RECORDED
         if entry.limited:
             # After the record: a power cut between them leaves a grant that let nobody in, never one use too many.
             try:
                 self._allowlist.use(pseudonym)
             except OSError:
-                self._note(record.REFUSED, record.NOT_RECORDED, pseudonym, evidence)
+                self._recorder.note(record.REFUSED, record.NOT_RECORDED, pseudonym, evidence)
                 return record.NOT_RECORDED
         if not recorded:
             self.unrecorded += 1
-        self._door.release(record.CAUSE_CARD, policy.open_ms(group))
+        self._door.release(record.CAUSE_CARD, table[row + access.OPEN_S] * 1000)
         self._lock.release()
         self.granted[:] = pseudonym
-        self.soon = not entry.limited and entry.valid_until - earliest_min <= policy.soon_min
-        self._tries.right()
-        policy.entered(earliest_min, clock.latest_min, clock.trust)
+        if not entry.limited and entry.valid_until - earliest_min <= table[access.SOON] * access.DAY_MIN:
+            self.notice = SOON
+        self._tries[repeats.COUNT] = 0
+        if self.hours:
+            self.hours.entered(earliest_min, clock.latest_min, clock.trust)
         return record.OK
 
     def several(self):
         """More than one card answered and they could not be told apart: nobody is let in."""
         for index in range(_PSEUDONYM):
             self.pseudonym[index] = 0
-        self.answered = True
+        self.notice = 0
         self._refuse(record.SEVERAL_CARDS, 0)
         return record.SEVERAL_CARDS
 
@@ -148,7 +150,7 @@ class Passage:
         uptime_s = self._uptime.seconds
         for series in self._series:
             if series.over(uptime_s) and (
-                not series.count or self._note(record.REPEATED, series.reason, series.pseudonym, series.count)
+                not series.count or self._recorder.note(record.REPEATED, series.reason, series.pseudonym, series.count)
             ):
                 series.close()
 
@@ -156,7 +158,7 @@ class Passage:
         """Record an alert about the credential that was presented last, unless its refusal was folded."""
         if self._folded:
             return False
-        return self._note(record.ALARM, alarm, self.pseudonym, self._evidence(0))
+        return self._recorder.note(record.ALARM, alarm, self.pseudonym, self._evidence(0))
 
     def _evidence(self, group):
         """What a record says of the credential that was presented last."""
@@ -168,15 +170,16 @@ class Passage:
         uptime_s = self._uptime.seconds
         if reason == record.UNKNOWN or reason == record.SEVERAL_CARDS:
             series = self._series[0]
-            self.answered = self._tries.answered(uptime_s)
+            if not repeats.answered(self._tries, uptime_s):
+                self.notice = SILENT
         elif reason == record.CANCELLED:
             series = self._series[2]
         self._folded = series.folds(reason, self.pseudonym, uptime_s)
         if not self._folded:
-            self._note(record.REFUSED, reason, self.pseudonym, evidence)
+            self._recorder.note(record.REFUSED, reason, self.pseudonym, evidence)
             if reason == record.CANCELLED:
-                self._note(record.ALARM, record.ALARM_CANCELLED_CARD, self.pseudonym, evidence)
+                self._recorder.note(record.ALARM, record.ALARM_CANCELLED_CARD, self.pseudonym, evidence)
             elif false and reason == record.NOT_PROVEN:
-                self._note(record.ALARM, record.ALARM_COPY_SUSPECTED, self.pseudonym, evidence)
-        if self._tries.wrong(uptime_s):
-            self._note(record.ALARM, record.ALARM_WRONG_TRIES, self.pseudonym, evidence)
+                self._recorder.note(record.ALARM, record.ALARM_COPY_SUSPECTED, self.pseudonym, evidence)
+        if repeats.wrong(self._tries, uptime_s):
+            self._recorder.note(record.ALARM, record.ALARM_WRONG_TRIES, self.pseudonym, evidence)

@@ -1,6 +1,6 @@
 """Makes compact tables of the policy in the settings. Needed at start and for a check, and not kept in memory.
 
-    policy = Policy(*policysource.compiled(settings))       # ValueError: "policy.groups.3.week: …"
+    table, hours = policysource.policy(settings)            # ValueError: "policy.groups.3.week: …"
 
 docs/policy.md describes the settings.
 """
@@ -9,10 +9,10 @@ from array import array
 
 from micropython import const
 
-from firmware import policy
+from firmware import access
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_HOLIDAYS = {"ignored": 0, "closed": policy.CLOSED, "sunday": policy.SUNDAY}
+_HOLIDAYS = {"ignored": 0, "closed": access.CLOSED, "sunday": access.SUNDAY}
 _KEYS = (
     "groups",
     "utc_offset_min",
@@ -29,7 +29,6 @@ _MOST_SPANS = const(250)  # an index is a byte
 _MOST_DATES = const(100)
 _MOST_OPEN_S = const(120)
 _MOST_DAYS = const(255)
-_DAY_MIN = const(1440)
 _LAST_YEAR = const(2050)
 
 
@@ -79,7 +78,7 @@ def _digits(text, length):
 def _clock(text):
     hour, minute = text.split(":")
     hour, minute = _digits(hour, 2), _digits(minute, 2)
-    if minute > 59 or hour * 60 + minute > _DAY_MIN:
+    if minute > 59 or hour * 60 + minute > access.DAY_MIN:
         raise ValueError
     return hour * 60 + minute
 
@@ -107,9 +106,9 @@ def _span(text, days):
         raise ValueError
     begin, end = hours.split("-")
     begin, end = _clock(begin), _clock(end)
-    if begin in (end, _DAY_MIN):
+    if begin in (end, access.DAY_MIN):
         raise ValueError
-    return days | begin << 7 | (end - begin if end > begin else end + _DAY_MIN - begin) << 18
+    return days | begin << 7 | (end - begin if end > begin else end + access.DAY_MIN - begin) << 18
 
 
 def _spans(place, texts, days=None):
@@ -164,27 +163,27 @@ def _calendar(given, spans):
             code = _DAYS.index(value)
         elif isinstance(value, list):
             number = len(found)
-            code = policy.OWN + number
+            code = access.OWN + number
             spans += _spans(place, value, number)
         else:
             _refuse(place, "a list of intervals, or the day that it is like, mon to sun")
         found.append(first << 16 | following << 8 | code)
     for text in _list(".holidays", given.get("holidays", [])):
         first, following = _dates(".holidays", text)
-        found.append(first << 16 | following << 8 | policy.HOLIDAY)
+        found.append(first << 16 | following << 8 | access.HOLIDAY)
     if len(found) > _MOST_DATES:
         _refuse("", "at most %d holidays and exceptions; leave out those that are over" % _MOST_DATES)
     return array("I", found)
 
 
-def _group(place, given, resident, open_s, spans):
+def _group(place, given, resident, open_s, kinds, spans):
     """Return the row of one group and add its intervals to `spans`."""
     _keys(place, given, _GROUP_KEYS)
-    flags = policy.RESIDENT if resident else 0
+    flags = access.RESIDENT if resident else 0
     if _bool(place + ".at_floor", given.get("at_floor", resident)):
-        flags |= policy.AT_FLOOR
+        flags |= access.AT_FLOOR
     if _bool(place + ".exempt_lockdown", given.get("exempt_lockdown", False)):
-        flags |= policy.EXEMPT
+        flags |= access.EXEMPT
     flags |= _holidays(place + ".holidays", given.get("holidays", "ignored"))
     first = count = 0
     if "week" in given:
@@ -195,25 +194,28 @@ def _group(place, given, resident, open_s, spans):
     else:
         if "holidays" in given:
             _refuse(place + ".holidays", "only for a group with a week")
-        flags |= policy.ALWAYS
+        flags |= access.ALWAYS
     return (
         flags,
         _whole(place + ".open_s", given.get("open_s", open_s), 1, _MOST_OPEN_S),
         _whole(place + ".grace_days", given.get("grace_days", 0), 0, _MOST_DAYS),
+        kinds,
         first,
         count,
     )
 
 
 def compiled(settings):
-    """Return the arguments of firmware.policy.Policy for these settings: `policy`, `residents` and `open_s`.
+    """Return table, intervals, dates, number of the first interval of exceptions, offset, first-in.
 
     Raises:
         ValueError: with the place and what it may be, "policy.groups.3.week: …".
     """
+    from firmware import config  # which needs this module for its own checks
+
     given = _keys("", settings["policy"], _KEYS)
+    kinds = config.masks(settings)[1]
     residents = settings["residents"]
-    open_s = settings["open_s"]
     groups = given.get("groups", {})
     if not isinstance(groups, dict):
         _refuse(".groups", "must be an object of group numbers")
@@ -221,11 +223,14 @@ def compiled(settings):
         if not name.isdigit() or int(name) > 63 or str(int(name)) != name:
             _refuse(".groups." + name, "groups are numbers from 0 to 63, without zeros before them")
     spans = _spans(".free", given.get("free", []))
-    rows = [(_holidays(".free_holidays", given.get("free_holidays", "closed")), 0, 0, 0, len(spans))]
-    numbers = bytearray(64)
-    for group in range(64):
+    holidays = _holidays(".free_holidays", given.get("free_holidays", "closed"))
+    soon_days = _whole(".expiry_soon_days", given.get("expiry_soon_days", 7), 0, _MOST_DAYS)
+    rows = [(holidays, 0, soon_days, 0, 0, len(spans))]
+    numbers = bytearray(access.GROUPS)
+    for group in range(access.GROUPS):
         name = str(group)
-        row = _group(".groups." + name, groups.get(name, {}), group in residents, open_s, spans)
+        given_group = groups.get(name, {})
+        row = _group(".groups." + name, given_group, group in residents, settings["open_s"], kinds[group], spans)
         if row not in rows:
             rows.append(row)
         numbers[group] = rows.index(row)
@@ -237,13 +242,23 @@ def compiled(settings):
         if given["antipassback"] != "on":
             _refuse(".antipassback", '"off" or "on"')
         _refuse(".antipassback", "needs two readers, and this version has one to a door; leave it off")
-    soon_days = _whole(".expiry_soon_days", given.get("expiry_soon_days", 7), 0, _MOST_DAYS)
     return (
-        bytes(numbers) + b"".join([bytes(row) for row in rows]),
+        b"".join([bytes(row) for row in rows]) + bytes(numbers),
         array("I", spans),
         dates,
         own,
         _whole(".utc_offset_min", given.get("utc_offset_min", 480), -720, 840),
         _bool(".first_in", given.get("first_in", False)),
-        soon_days * _DAY_MIN,
     )
+
+
+def policy(settings):
+    """Return the table and the Hours, or None, of checked settings: `policy`, `residents`, `open_s` and the kinds."""
+    parts = compiled(settings)
+    table, spans = parts[:2]
+    hours = None
+    if len(spans) or any(not table[row * access.ROW] & access.ALWAYS for row in table[-access.GROUPS :]):
+        from firmware.hours import Hours
+
+        hours = Hours(*parts)
+    return table, hours

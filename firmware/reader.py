@@ -12,6 +12,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 from micropython import const
 
 from drivers.credential import LOST, PROVEN, UID
+from firmware.passage import SILENT
 from storage import ondemand, record
 
 _STARTING = ("drivers.mfrc522_start", "drivers.recovery")
@@ -80,7 +81,7 @@ class Reader:
                         cards.release()
                         # Without keys nothing can be proved; nothing is known against the card either.
                         self._judge(PROVEN if kind == UID else LOST)
-                        if self._magic_alarm and passage.answered and kind == UID and cards.sak & _SAK_CLASSIC:
+                        if self._magic_alarm and passage.notice != SILENT and kind == UID and cards.sak & _SAK_CLASSIC:
                             await self._look_for_magic()
                 elif found:
                     self._service.shown(passage.several())

@@ -1,9 +1,9 @@
 """Repeated refusals: nobody washes out the journal by tapping junk, nor keeps the door busy with it. Pure.
 
-    tries = Tries()
-    if tries.wrong(uptime_s): ...                               # the fifth in a row
-    if tries.answered(uptime_s): ...                            # this unknown one gets a light and a sound
-    tries.right()
+    memory = tries()
+    if wrong(memory, uptime_s): ...                             # the fifth in a row
+    if answered(memory, uptime_s): ...                          # this unknown one gets a light and a sound
+    memory[COUNT] = 0                                           # somebody was let in
 
     series = Series(4)
     if not series.folds(reason, pseudonym, uptime_s): ...       # make a record of its own
@@ -25,36 +25,37 @@ _FIRST_PAUSE_S = const(2)
 _LONGEST_PAUSE_S = const(10)
 
 
-class Tries:
-    """Wrong tries in a row, whichever cards they were made with, and pauses between answers to unknown ones."""
+# What is remembered of tries: a list of
+COUNT = const(0)  # wrong ones since the last grant
+_WRONG_S = const(1)  # when the last one was
+_UNTIL_S = const(2)  # up to and in which second unknown ones are not answered
+_PAUSE_S = const(3)  # how long that was
 
-    def __init__(self):
-        self._count = self._wrong_s = self._pause_s = 0
-        self._until_s = -_LONGEST_S
 
-    def wrong(self, uptime_s):
-        """Take a refusal in; True if it is the fifth since the last grant, once in a series."""
-        if self._count == _TRIES:
-            if uptime_s - self._wrong_s < _QUIET_S:
-                self._wrong_s = uptime_s
-                return False
-            self._count = 0
-        self._wrong_s = uptime_s
-        self._count += 1
-        return self._count == _TRIES
+def tries():
+    """Return the memory of a door at which nobody was yet; whoever is let in sets its COUNT to 0."""
+    return [0, 0, -1, 1]
 
-    def right(self):
-        """Somebody was let in."""
-        self._count = 0
 
-    def answered(self, uptime_s):
-        """Tell whether an unknown credential is answered: not within the pause after the last one that was."""
-        over_s = uptime_s - self._until_s
-        if over_s <= 0:  # whole seconds: with < it could be one second too few
-            return False
-        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S) if over_s <= _LONGEST_PAUSE_S else _FIRST_PAUSE_S
-        self._until_s = uptime_s + self._pause_s
-        return True
+def wrong(tries, uptime_s):
+    """Take a refusal in; True if it is the fifth since the last grant, once in a series."""
+    count = tries[COUNT]
+    if count == _TRIES and uptime_s - tries[_WRONG_S] >= _QUIET_S:
+        count = 0
+    tries[_WRONG_S] = uptime_s
+    tries[COUNT] = min(count + 1, _TRIES)
+    return count == _TRIES - 1
+
+
+def answered(tries, uptime_s):
+    """Tell whether an unknown credential is answered: not within the pause after the last one that was."""
+    over_s = uptime_s - tries[_UNTIL_S]
+    if over_s <= 0:  # whole seconds: with < it could be one second too few
+        return False
+    pause_s = min(2 * tries[_PAUSE_S], _LONGEST_PAUSE_S) if over_s <= _LONGEST_PAUSE_S else _FIRST_PAUSE_S
+    tries[_PAUSE_S] = pause_s
+    tries[_UNTIL_S] = uptime_s + pause_s
+    return True
 
 
 class Series:

@@ -12,6 +12,7 @@ import sys
 from micropython import const
 
 from firmware import patterns
+from firmware.passage import SILENT
 from firmware.reader import Reader
 from firmware.version import VERSION
 from firmware.watch import Watch
@@ -79,10 +80,8 @@ class Service:
         self._quiet_s = 0
         self.look_s = _FIRST_LOOK_S  # uptime of the next look at the clock
         self._reader_s = 0
-        self._free = False  # everybody may pass at this time of day
-        self._policy_s = 0
         self.test_s = _FIRST_TEST_S  # when the next self-test is due
-        if self.passage.policy.locked_down:
+        if self.passage.locked_down:
             self.recorder.modes.add(record.MODE_LOCKED_DOWN)
         self._left_out = False  # a card of the delta under way found no room
         # The office must know which tombstones a door no longer has.
@@ -126,10 +125,11 @@ class Service:
     def shown(self, reason):
         """After the lock: light, sound, link, log."""
         self.watch.busy()
-        if not self.passage.answered:
+        notice = self.passage.notice
+        if notice == SILENT:
             return
         if record.ALARM_FIRE not in self.recorder.alarms:  # nothing interrupts what asks people to leave
-            self.player.play(patterns.answer(reason, self.passage.soon))
+            self.player.play(patterns.answer(reason, notice))
         if self.passage.unrecorded:
             self.recorder.alarm_on(record.ALARM_UNRECORDED)
         self.recorder.notify()
@@ -163,9 +163,7 @@ class Service:
             self.passage.prepare()
             self.passage.settle()
             self.reader.settle()
-            if now_s != self._policy_s:
-                self._policy_s = now_s
-                self.free_passage()
+            self.free_passage()
             self._warn(record.ALARM_JOURNAL_FILLING, _FILLING_PERCENT)
             self._warn(record.ALARM_JOURNAL_FULL, _FULL_PERCENT)
             if self.quiet():
@@ -190,16 +188,15 @@ class Service:
             ondemand.drop(clockcare.MODULES)
 
     def free_passage(self):
-        """Let everybody pass while the policy says so, once that is recorded; end it whether it can be or not."""
+        """Let everybody pass while the policy says so."""
         clock = self.clock
-        recorder = self.recorder
-        free = self.passage.policy.free(clock.earliest_min, clock.latest_min, clock.trust)
-        if free != self._free and (
-            recorder.note(record.MODE, record.MODE_FREE if free else record.MODE_FREE_ENDED) or not free
-        ):
-            self._free = free
-            (recorder.modes.add if free else recorder.modes.discard)(record.MODE_FREE)
-            self.watch.door.free_passage(free)
+        hours = self.passage.hours
+        if hours and hours.turns(clock.earliest_min, clock.latest_min, clock.trust, self.passage.locked_down):
+            recorder = self.recorder
+            if not recorder.note(record.MODE, record.MODE_FREE if hours.free else record.MODE_FREE_ENDED):
+                hours.free = False  # no door is released without a record
+            (recorder.modes.add if hours.free else recorder.modes.discard)(record.MODE_FREE)
+            self.watch.door.free_passage(hours.free)
             recorder.changed()
 
     def _warn(self, alarm, percent):
@@ -225,7 +222,7 @@ class Service:
         return {
             "door": self.watch.door.name,
             "lock": "unlocked" if self.watch.lock.released else "locked",
-            "locked_down": self.passage.policy.locked_down,
+            "locked_down": self.passage.locked_down,
             "alarms": sorted(self.recorder.alarms),
             "clock": _TRUST_NAMES[self.clock.trust],
             "t": self.clock.now_s,

@@ -3,6 +3,7 @@
 import chip_service
 
 from firmware import patterns
+from firmware.passage import SILENT, SOON
 from storage import record
 from sync import messages
 
@@ -20,12 +21,12 @@ class Modes(chip_service.Doors):
         command = (record.COMMAND, messages.OP_LOCK_DOWN, 9)
         self.assertEqual(self.lock_down(1), messages.DONE)
         self.assertEqual(self.taken(), [command, (record.MODE, record.MODE_LOCKED_DOWN, 0)])
-        self.assertTrue(self.service.passage.policy.locked_down)
+        self.assertTrue(self.service.passage.locked_down)
         self.assertEqual(self.kept.get("lockdown"), 1)
         self.assertTrue(self.service.state()["locked_down"])
         self.assertEqual(self.lock_down(0), messages.DONE)
         self.assertEqual(self.taken(), [command, (record.MODE, record.MODE_LOCK_DOWN_ENDED, 0)])
-        self.assertFalse(self.service.passage.policy.locked_down)
+        self.assertFalse(self.service.passage.locked_down)
         self.assertEqual(self.kept.get("lockdown"), 0)
         self.assertEqual(self.link.changed, 2)
 
@@ -34,35 +35,41 @@ class Modes(chip_service.Doors):
             self.journal.fails = refused == 0
             self.kept.fails = refused == 1
             self.assertEqual(self.lock_down(2 if refused == 2 else 1), messages.REFUSED_BY_DOOR)
-            self.assertFalse(self.service.passage.policy.locked_down)
+            self.assertFalse(self.service.passage.locked_down)
             self.assertEqual(self.kept.get("lockdown"), 0)
             self.assertFalse((record.MODE, record.MODE_LOCKED_DOWN, 0) in self.taken())
 
-    def test_free_passage_is_recorded_before_it_begins_and_ends_in_a_lock_down(self):
+    def hours(self):
         self.door.free_passage = self.trace.append
-        self.service.free_passage()
-        self.service.passage.policy.free_now = True
-        self.journal.fails = True
+        self.service.passage.hours = chip_service.Hours()
+        return self.service.passage.hours
+
+    def test_free_passage_is_recorded_and_suspended_in_a_lock_down(self):
+        hours = self.hours()
         self.service.free_passage()
         self.assertEqual(self.taken(), [])
-        self.journal.fails = False
+        hours.free_now = True
         self.service.free_passage()
         self.service.free_passage()
-        unrecorded = (record.ALARM, record.ALARM_UNRECORDED, 0)
-        self.assertEqual(self.taken(), [(record.MODE, record.MODE_FREE, 0), unrecorded, True])
+        begins, ends = [(record.MODE, record.MODE_FREE, 0), True], [(record.MODE, record.MODE_FREE_ENDED, 0), False]
+        self.assertEqual(self.taken(), begins)
         self.assertEqual(self.lock_down(1), messages.DONE)
-        self.assertEqual(self.taken()[2:], [(record.MODE, record.MODE_FREE_ENDED, 0), False])
-        self.lock_down(0)
-        self.taken()
-        self.service.passage.policy.free_now = False
+        self.assertEqual(self.taken()[2:], ends)
+        self.assertEqual(self.lock_down(0), messages.DONE)
+        self.assertEqual(self.taken()[2:], begins)
+        hours.free_now = False
+        self.service.free_passage()
+        self.assertEqual(self.taken(), ends)
+
+    def test_free_passage_needs_no_journal(self):
+        self.hours().free_now = True
         self.journal.fails = True
         self.service.free_passage()
-        self.assertEqual(self.taken(), [False])
+        self.assertEqual(self.taken(), [True])
+        self.assertEqual(self.service.state()["alarms"], [record.ALARM_UNRECORDED])
 
-    def test_free_passage_is_looked_after_every_second(self):
-        self.door.free_passage = self.trace.append
-        self.service.passage.policy.free_now = True
-        self.service.uptime.advance(1000)
+    def test_free_passage_is_looked_after(self):
+        self.hours().free_now = True
         self.keep_house()
         self.assertEqual(self.taken(), [(record.MODE, record.MODE_FREE, 0), True])
 
@@ -71,16 +78,17 @@ class Modes(chip_service.Doors):
         passage = self.service.passage
         shown(record.OK)
         self.assertEqual(self.player.played, patterns.GRANTED)
-        passage.soon = True
+        passage.notice = SOON
         shown(record.OK)
         self.assertEqual(self.player.played, patterns.GRANTED_SOON)
+        passage.notice = 0
         for reason in range(1, record.PASSED_BACK + 1):
             shown(reason)
             expected = patterns.CANCELLED if reason == record.CANCELLED else patterns.REFUSED
             self.assertEqual(self.player.played, expected)
         self.assertEqual(len(self.service.log.lines), record.PASSED_BACK + 2)
         self.player.played = None
-        passage.answered = False
+        passage.notice = SILENT
         shown(record.UNKNOWN)
         self.assertEqual(self.player.played, None)
         self.assertEqual(len(self.service.log.lines), record.PASSED_BACK + 2)

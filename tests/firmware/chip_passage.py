@@ -7,7 +7,7 @@ from drivers.credential import CLASSIC, DESFIRE, FALSE, LOST, NTAG424, PROVEN, U
 from firmware.clock import Clock, Uptime
 from firmware.config import DEFAULTS
 from firmware.door import Door
-from firmware.passage import Passage
+from firmware.passage import SILENT, SOON, Passage
 from firmware.recorder import Recorder
 from storage import entry as entries
 from storage import record
@@ -271,7 +271,7 @@ class CardPath(TestCase):
         self.list.entry.valid_until = 200_000_000 // 60
         self.assertEqual(self.show(), record.OK)
         self.assertEqual(self.trace[0][:2], (record.GRANTED, record.ABOVE_FLOOR | record.IN_GRACE))
-        self.assertTrue(self.passage.soon)
+        self.assertEqual(self.passage.notice, SOON)
 
     def test_the_lock_is_let_go_for_as_long_as_the_group_needs(self):
         self.with_policy({"groups": {"1": {"open_s": 30}}}, (RESIDENTS, VISITORS))
@@ -284,7 +284,7 @@ class CardPath(TestCase):
 
     def test_a_lock_down_lets_in_who_is_exempt(self):
         self.with_policy({"groups": {"1": {"exempt_lockdown": True}}})
-        self.passage.policy.locked_down = True
+        self.passage.locked_down = True
         self.assertEqual(self.show(), record.LOCKED_DOWN)
         self.assertFalse(self.lock.released)
         self.list.entry.group = VISITORS
@@ -292,33 +292,36 @@ class CardPath(TestCase):
 
     def test_a_card_that_ends_soon(self):
         now_min = self.clock.earliest_min
-        for left_min, soon in ((7 * 1440 + 1, False), (7 * 1440, True), (1, True)):
+        for left_min, notice in ((7 * 1440 + 1, 0), (7 * 1440, SOON), (1, SOON)):
             self.list.entry.valid_until = now_min + left_min
             self.assertEqual(self.show(), record.OK)
-            self.assertEqual(self.passage.soon, soon)
+            self.assertEqual(self.passage.notice, notice)
         self.list.entry.limited = True
         self.list.entry.uses_left = 1
         self.assertEqual(self.show(), record.OK)
-        self.assertFalse(self.passage.soon)
+        self.assertEqual(self.passage.notice, 0)
         self.list.entry.limited = False
         self.with_policy({"expiry_soon_days": 0, "groups": {"0": {"grace_days": 1}}})
         self.assertEqual(self.show(), record.OK)
-        self.assertFalse(self.passage.soon)
+        self.assertEqual(self.passage.notice, 0)
         self.list.entry.valid_until = now_min
         self.assertEqual(self.show(), record.OK)
-        self.assertTrue(self.passage.soon)
+        self.assertEqual(self.passage.notice, SOON)
 
     def test_free_passage_begins_with_the_first_card_that_is_granted(self):
         self.with_policy({"free": ["00:00-24:00"], "first_in": True})
 
         def free():
-            return self.passage.policy.free(self.clock.earliest_min, self.clock.latest_min, self.clock.trust)
+            clock = self.clock
+            hours = self.passage.hours
+            hours.turns(clock.earliest_min, clock.latest_min, clock.trust, self.passage.locked_down)
+            return hours.free
 
         self.assertEqual(self.show(b"1234"), record.UNKNOWN)
         self.assertFalse(free())
         self.assertEqual(self.show(), record.OK)
         self.assertTrue(free())
-        self.passage.policy.locked_down = True
+        self.passage.locked_down = True
         self.assertFalse(free())
 
     def test_the_fifth_wrong_try_in_a_row_is_one_alert(self):
@@ -343,25 +346,25 @@ class CardPath(TestCase):
 
     def test_a_resident_in_the_pause_after_an_unknown_card_is_not_delayed(self):
         self.assertEqual(self.show(b"1234"), record.UNKNOWN)
-        self.assertTrue(self.passage.answered)
+        self.assertEqual(self.passage.notice, 0)
         self.assertEqual(self.show(b"1234"), record.UNKNOWN)
-        self.assertFalse(self.passage.answered)
+        self.assertEqual(self.passage.notice, SILENT)
         self.assertEqual(self.passage.several(), record.SEVERAL_CARDS)
-        self.assertFalse(self.passage.answered)
+        self.assertEqual(self.passage.notice, SILENT)
         self.assertFalse(self.lock.released)
         self.assertEqual(self.show(), record.OK)
-        self.assertTrue(self.passage.answered)
+        self.assertEqual(self.passage.notice, 0)
         self.assertTrue(self.lock.released)
         # Nor is any other card that the list knows, and it does not end the pause.
         self.list.entry.state = entries.REVOKED
         self.show(b"1234")
         self.assertEqual(self.show(), record.CANCELLED)
-        self.assertTrue(self.passage.answered)
+        self.assertEqual(self.passage.notice, 0)
         self.show(b"1234")
-        self.assertFalse(self.passage.answered)
+        self.assertEqual(self.passage.notice, SILENT)
         self.uptime.advance(3000)
         self.show(b"1234")
-        self.assertTrue(self.passage.answered)
+        self.assertEqual(self.passage.notice, 0)
 
     def test_a_prepared_tap_allocates_little(self):
         self.passage.credential.uid[: len(UID)] = UID

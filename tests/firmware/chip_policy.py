@@ -4,9 +4,8 @@ import gc
 from array import array
 from unittest import TestCase
 
-from firmware import config, policy, policysource
+from firmware import access, config, policysource
 from firmware.config import DEFAULTS
-from firmware.policy import Policy
 from storage import record
 
 DAY = 1440
@@ -21,7 +20,7 @@ def settings(given, residents=(0,)):
 
 
 def made(given, residents=(0,)):
-    return Policy(*policysource.compiled(settings(given, residents)))
+    return policysource.policy(settings(given, residents))
 
 
 def at(day, hour, minute=0):
@@ -119,22 +118,25 @@ class Refusals(TestCase):
         config.validate({"policy": {"antipassback": "off"}})
 
 
+def row_of(table, group):
+    return table[group - access.GROUPS] * access.ROW
+
+
 class Tables(TestCase):
     def test_without_a_policy_everybody_passes_at_any_hour(self):
-        found = made({})
+        table, hours = made({})
+        self.assertEqual(hours, None)
         for group in range(64):
-            self.assertTrue(found.open(group, 0, 17_000_000))
-            self.assertEqual(found.open_ms(group), 5000)
-            self.assertEqual(found.grace_min(group), 0)
-            expected = policy.ALWAYS | (policy.RESIDENT | policy.AT_FLOOR if group == 0 else 0)
-            self.assertEqual(found.flags(group), expected)
-        self.assertFalse(found.free(at(0, 12), at(0, 12), record.SYNCHRONISED))
-        self.assertEqual(found.soon_min, 7 * DAY)
+            row = row_of(table, group)
+            expected = access.ALWAYS | (access.RESIDENT | access.AT_FLOOR if group == 0 else 0)
+            self.assertEqual(list(table[row : row + access.ROW]), [expected, 5, 0, 2, 0, 0])
+        self.assertEqual(table[access.SOON], 7)
 
     def test_sixty_four_groups_that_differ(self):
-        found = made({"groups": {str(group): {"grace_days": group, "open_s": group + 1} for group in range(64)}})
+        table, _ = made({"groups": {str(group): {"grace_days": group, "open_s": group + 1} for group in range(64)}})
         for group in range(64):
-            self.assertEqual((found.grace_min(group), found.open_ms(group)), (group * DAY, (group + 1) * 1000))
+            row = row_of(table, group)
+            self.assertEqual((table[row + access.GRACE], table[row + access.OPEN_S]), (group, group + 1))
 
     def test_it_is_small(self):
         given = {
@@ -143,8 +145,14 @@ class Tables(TestCase):
             "free": ["mon-fri 08:00-18:00"],
         }
         table, spans, dates, *_ = policysource.compiled(settings(given))
-        self.assertEqual((len(table), len(spans), len(dates)), (64 + 4 * 5, 3, 1))
+        self.assertEqual((len(table), len(spans), len(dates)), (4 * access.ROW + 64, 3, 1))
         self.assertEqual(type(spans), array)
+
+    def is_open(self, made, group, *minutes):
+        return made[1].open(row_of(made[0], group), minutes[0], minutes[-1])
+
+    def test_a_group_that_is_never_let_in_has_hours(self):
+        self.assertFalse(self.is_open(made({"groups": {"3": {"week": []}}}), 3, at(0, 12)))
 
     def test_a_night_shift(self):
         found = made({"groups": {"3": {"week": ["mon-fri 22:00-06:00"]}}})
@@ -158,18 +166,18 @@ class Tables(TestCase):
             (6, 5): False,
         }
         for (day, hour), is_open in expected.items():
-            self.assertEqual(bool(found.open(3, at(day, hour), at(day, hour))), is_open)
-        self.assertTrue(found.open(3, at(0, 22), at(1, 5, 59)))
-        self.assertFalse(found.open(3, at(0, 22), at(1, 6)))
-        self.assertFalse(found.open(3, at(0, 21, 59), at(0, 22)))
+            self.assertEqual(self.is_open(found, 3, at(day, hour)), is_open)
+        self.assertTrue(self.is_open(found, 3, at(0, 22), at(1, 5, 59)))
+        self.assertFalse(self.is_open(found, 3, at(0, 22), at(1, 6)))
+        self.assertFalse(self.is_open(found, 3, at(0, 21, 59), at(0, 22)))
 
     def test_a_holiday_and_a_working_saturday(self):
         group = {"week": ["mon-fri 22:00-06:00"], "holidays": "closed"}
         found = made({"groups": {"3": group}, "holidays": ["2026-10-07"], "exceptions": {"2026-10-10": "fri"}})
-        self.assertTrue(found.open(3, at(2, 5), at(2, 5)))  # Tuesday's shift goes on
-        self.assertFalse(found.open(3, at(2, 23), at(2, 23)))
-        self.assertFalse(found.open(3, at(3, 5), at(3, 5)))
-        self.assertTrue(found.open(3, at(5, 23), at(5, 23)))
+        self.assertTrue(self.is_open(found, 3, at(2, 5)))  # Tuesday's shift goes on
+        self.assertFalse(self.is_open(found, 3, at(2, 23)))
+        self.assertFalse(self.is_open(found, 3, at(3, 5)))
+        self.assertTrue(self.is_open(found, 3, at(5, 23)))
 
     def test_judging_allocates_nothing(self):
         given = {
@@ -179,13 +187,14 @@ class Tables(TestCase):
             "free": ["00:00-24:00"],
             "first_in": True,
         }
-        found = made(given)
+        table, hours = made(given)
+        row = row_of(table, 3)
         first, last = at(0, 0), at(6, 23)
         gc.collect()
         before = gc.mem_alloc()
-        answer = found.open(3, first, last)
-        found.entered(first, first, record.HELD)
-        free = found.free(first, first, record.HELD)
+        answer = hours.open(row, first, last)
+        hours.entered(first, first, record.HELD)
+        hours.turns(first, first, record.HELD, False)
         after = gc.mem_alloc()
-        self.assertTrue(answer and free)
+        self.assertTrue(answer and hours.free)
         self.assertEqual(after - before, 0)

@@ -63,7 +63,7 @@ class Health:
 
 class Passage:
     unrecorded = 0
-    answered = True
+    notice = 0
 
     def __init__(self, trace):
         self.trace = trace

@@ -100,12 +100,13 @@ class Health:
     recoveries = bytearray(4)
 
 
-class Policy:
-    locked_down = False
-    free_now = False
+class Hours:
+    free = free_now = False
 
-    def free(self, earliest_min, latest_min, trust):
-        return self.free_now and not self.locked_down
+    def turns(self, earliest_min, latest_min, trust, locked_down):
+        was = self.free
+        self.free = self.free_now and not locked_down
+        return self.free != was
 
 
 class Kept:
@@ -126,11 +127,9 @@ class Passage:
     credential = None
     granted = b"\x01" * 7
     unrecorded = 0
-    answered = True
-    soon = False
-
-    def __init__(self):
-        self.policy = Policy()
+    notice = 0
+    locked_down = False
+    hours = None
 
     def prepare(self):
         pass

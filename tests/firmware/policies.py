@@ -7,7 +7,7 @@ import reference_access
 from hypothesis import strategies as st
 
 from firmware import access, policysource
-from firmware.policy import Policy
+from firmware.config import DEFAULTS
 from storage import entry as entries
 from storage import record
 
@@ -94,8 +94,14 @@ widths = (
 
 
 def compiled(door):
-    """Return a Policy of these settings."""
-    return Policy(*policysource.compiled(door))
+    """Return what the decision takes of these settings."""
+    table, hours = policysource.policy({**DEFAULTS, **door})
+    return SimpleNamespace(table=table, hours=hours, locked_down=False)
+
+
+def row_of(policy, number):
+    """Return the row of a group."""
+    return policy.table[number - access.GROUPS] * access.ROW
 
 
 def entry_of(card):

@@ -100,7 +100,7 @@ class World:
             SimpleNamespace(release=lambda: None),
             {**DEFAULTS, **self.door},
         )
-        self.passage.policy.locked_down = bool(self.kept.get("lockdown"))
+        self.passage.locked_down = bool(self.kept.get("lockdown"))
         self.pass_time(0)
 
     def note(self, kind, reason=0, _pseudonym=None, _detail=0):
@@ -150,7 +150,7 @@ class World:
     def lock_down(self, begins):
         """As firmware.commands does it."""
         if self.link.connected and self.kept.set("lockdown", int(begins)):
-            self.passage.policy.locked_down = begins
+            self.passage.locked_down = begins
 
     def power_cut(self):
         """No RTC: back to the floor."""

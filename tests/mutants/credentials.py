@@ -20,7 +20,7 @@ MUTANTS = [
     ),
     (
         "firmware/passage.py",
-        "self._accepted[group] >> credential.kind & 1,",
+        "table[row + access.KINDS] >> credential.kind & 1,",
         "True,",
         "a group that needs AES opens to a UID",
         _PASSAGE,
