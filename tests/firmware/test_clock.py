@@ -7,9 +7,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from firmware import clockrules
 from firmware.clock import Clock, Uptime
 from firmware.clockrules import DOUBT, REFUSE, TAKE
+from firmware.version import BUILT_S
 from storage import record
 
-FLOOR_S = 200_000_000
+FLOOR_S = 230_000_000
 DAY_S = 86_400
 YEAR_S = 365 * DAY_S
 END_S = 0x3FFFFFFF
@@ -140,6 +141,12 @@ def test_a_door_that_was_off_for_a_year_is_synchronised_at_once():
     clock = Clock(FLOOR_S, 50)
     assert take(clock, FLOOR_S + YEAR_S, 60) == TAKE
     assert clock.trust == record.SYNCHRONISED
+
+
+def test_a_new_door_may_run_an_old_release():
+    """Its floor is the day of the release; five years later is no miracle, ten are."""
+    for years, verdict in ((4, TAKE), (5, TAKE), (6, DOUBT), (10, DOUBT)):
+        assert take(Clock(BUILT_S, 50), BUILT_S + years * YEAR_S, 60) == verdict
 
 
 def test_a_spare_stored_for_years_is_synchronised_without_a_visit():
