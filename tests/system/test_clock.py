@@ -108,7 +108,10 @@ async def test_ten_years_ahead_and_corrected(scene):
     assert record.ALARM_CLOCK_DOUBTED in scene.state()["alarms"]
     assert await scene.all_shown() == [True, False, True]
     # Nobody puts it right within ten minutes: it is taken, and every card with an end has ended.
-    await stage.pass_time(1500)
+    for _ in range(80):
+        await stage.pass_time(15)  # in longer pieces its tasks are late, and a time that is late is refused
+        if record.ALARM_CLOCK_DOUBTED not in scene.state()["alarms"]:
+            break
     assert scene.alarms(record.ALARM_CLOCK_DOUBTED) == (1, 1)
     assert await scene.all_shown() == [False, False, False]
     # Upstream is right again, but a message cannot turn the clock back, and a power cut does not either.
