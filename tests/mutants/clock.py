@@ -1,7 +1,7 @@
 """Lines about the time that must not be otherwise; `python -m tests.mutants` tells the form."""
 
 _CLOCK = ("tests/firmware/test_clock.py",)
-_KEEPING = ("tests/firmware/chip_settime.py",)
+_CARE = "tests/firmware/chip_clockcare.py::Care."
 _NTP = ("tests/sync/chip_ntp.py::Parsing.test_the_era_of_2036 tests/sync/chip_ntp.py::Parsing.test_strata",)
 _FORGED = ("tests/sync/chip_ntp.py::Client.test_a_forged_answer_before_the_right_one_changes_nothing",)
 _CHIP = ("tests/drivers/chip_ds3231.py",)
@@ -99,14 +99,14 @@ MUTANTS = [
         "if not set_s or age_s < 0 or now_s + error_s < clock.floor_s:",
         "if now_s + error_s < clock.floor_s:",
         "what NTP set is a time that is held after the next reset",
-        _keeping("Care.test_ntp_sets_the_system_clock_and_nothing_else"),
+        (f"{_CARE}test_ntp_sets_the_system_clock_and_nothing_else",),
     ),
     (
         "firmware/clockcare.py",
         'if not clock.trust and clock.care[0].set("sys_set", 0):',
         "if not clock.trust:",
         "the same, a line earlier",
-        _KEEPING,
+        (f"{_CARE}test_ntp_steps_aside_if_what_it_did_cannot_be_noted",),
     ),
     # --- what comes over wires ---
     (
