@@ -157,6 +157,31 @@ class Lowering(TestCase):
                     self.judge(rig, act, old_floor_s, asked_s, (chip_ppm, act, cut, finished))
                 self.assertTrue(cut > (2 if chip_ppm is None else 10), cut)
 
+    def test_a_clock_chip_that_was_written_half_is_not_believed(self):
+        """Upstream's time was changed and confirmed: the chip shows the one, the other, or is not asked."""
+        shift_s = 40 * DAY_S + 5 * 3600 + 780
+        cut = 0
+        finished = False
+        while not finished:
+            cut += 1
+            rig = Rig()
+            rig.set()
+            rig.pass_s(7 * 3600)
+            self.assertEqual(rig.set(rig.truth() + shift_s), messages.DOUBTED)
+            rig.pass_s(601)
+            rig.left = cut
+            try:
+                self.assertEqual(rig.set(rig.truth() + shift_s), messages.DONE)
+                finished = True
+            except PowerCut:
+                pass
+            rig.power_cut(60)
+            if rig.clock.trust:
+                ahead_s = rig.clock.now_s - rig.truth()
+                error_s = 1 << rig.clock.uncertainty
+                self.assertTrue(min(abs(ahead_s), abs(ahead_s - shift_s)) <= error_s, (cut, ahead_s))
+        self.assertTrue(cut > 10, cut)
+
     def judge(self, rig, act, old_floor_s, asked_s, where):
         clock = rig.clock
         nothing_done = act == "lower" and clock.floor_s > rig.truth()

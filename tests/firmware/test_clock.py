@@ -254,6 +254,24 @@ def test_what_is_learnt_never_makes_the_bound_wrong(ppm, random, days, drift_ppm
         run_offline(ppm, lambda: random.randint(0, 4), days, 200, drift_ppm)
 
 
+def test_what_lateness_feigns_in_a_day_is_no_drift():
+    """4 s too late after six hours would be 185 ppm; it is not even a part of it."""
+    for late_s, ages in ((4, (3600, 6 * 3600, DAY_S - 1)), (1, (100, 7200))):
+        clock = Clock(FLOOR_S, 50)
+        take(clock, FLOOR_S + DAY_S, 0)
+        for age_s in ages:
+            assert take(clock, FLOOR_S + DAY_S + age_s - late_s, age_s) == TAKE
+            assert clock.rate_ppm == 0
+
+
+def test_ten_seconds_in_a_day_are_taken_but_no_drift():
+    """No oscillator is off by 115 ppm where 50 is the bound: it was upstream's clock that was set."""
+    clock = Clock(FLOOR_S, 50)
+    take(clock, FLOOR_S + DAY_S, 0)
+    assert take(clock, FLOOR_S + 2 * DAY_S + 10, DAY_S) == TAKE
+    assert clock.rate_ppm == 0 and clock.anchor[1] == DAY_S
+
+
 def test_a_step_of_upstream_is_no_drift():
     """Its clock was set by an hour: confirmed, but nothing is learnt from it."""
     clock = Clock(FLOOR_S, 50)

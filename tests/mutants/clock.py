@@ -12,6 +12,7 @@ def _keeping(test):
 
 
 _CUTS = _keeping("Lowering.test_power_goes_at_every_operation")
+_HALF = _keeping("Lowering.test_a_clock_chip_that_was_written_half_is_not_believed")
 
 MUTANTS = [
     # --- the clock of decisions ---
@@ -85,7 +86,7 @@ MUTANTS = [
         'if chip and not fresh and kept.set("rtc_set", 0):',
         "if chip and not fresh:",
         "a clock chip that was set half is believed",
-        _CUTS,
+        _HALF,
     ),
     (
         "storage/recovery.py",
