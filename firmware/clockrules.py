@@ -8,6 +8,7 @@ Needed when a time comes, a few times a day: loaded then, and dropped afterwards
 
 from micropython import const
 
+from firmware.version import BUILT_S
 from storage import record
 
 TAKE = const(0)
@@ -16,8 +17,10 @@ REFUSE = const(2)
 
 CONFIRM_S = const(600)
 
-# A release is not installed, and a spare not fetched, more than a year after the floor it knows; otherwise it waits.
-_PLAUSIBLE_S = const(31_622_400)
+# From the floor: a door that had the time was off for a year at most; one that never had it may run a release that is
+# five years old. What is beyond waits ten minutes for its confirmation.
+_OFF_S = const(31_622_400)
+_FIRST_S = const(157_852_800)
 # Upstream cuts its time to whole seconds, and a message may be under way for 3 s until its deadline.
 _LATE_S = const(4)
 _SLACK_S = const(10)
@@ -30,7 +33,7 @@ _MOST_EXPONENT = const(30)
 def explained(clock, step_s):
     """Whether the clock's own uncertainty explains such a step, or at the floor, a time without power."""
     if clock.trust == record.FLOOR:
-        return step_s <= _PLAUSIBLE_S
+        return step_s <= (_OFF_S if clock.floor_s > BUILT_S else _FIRST_S)
     return abs(step_s) <= _SLACK_S + (1 << clock.uncertainty)
 
 

@@ -76,6 +76,8 @@ def _take(service, command, mark):
         _keep(clock, time_s, trust, service.log)
     service.recorder.alarm_off(record.ALARM_CLOCK_DOUBTED)
     service.recorder.alarm_off(record.ALARM_CLOCK_LOST)
+    if trust != record.SYNCHRONISED:
+        service.recorder.changed()  # upstream's picture of the door has the old grade
     return messages.DONE
 
 

@@ -28,7 +28,7 @@ PURE = {
 DECIDES = {
     *(
         f"firmware/{module}.py"
-        for module in ("access", "clock", "door", "passback", "patterns", "hours", "repeats", "testitems")
+        for module in ("access", "clock", "clockrules", "door", "passback", "patterns", "hours", "repeats", "testitems")
     ),
     *(f"{module.replace('.', '/')}.py" for module in PURE),
 }

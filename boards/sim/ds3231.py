@@ -40,7 +40,7 @@ class Ds3231:
         self.ppm = ppm  # + is fast
         self.battery = True
         self.absent = False
-        self.flips = {}  # register: bits that its next reading shows wrongly
+        self.flips = {}  # register: (right readings before it, bits that the next one shows wrongly)
         self._pointer = 0
         self._registers = bytearray(_REGISTERS)
         self._rest = 0  # of a second, in 1e-15 s
@@ -140,7 +140,13 @@ class Ds3231:
         """Give a byte."""
         register = self._pointer
         self._pointer = (register + 1) % _REGISTERS
-        return self._registers[register] ^ self.flips.pop(register, 0)
+        byte = self._registers[register]
+        if register in self.flips:
+            right, bits = self.flips.pop(register)
+            if not right:
+                return byte ^ bits
+            self.flips[register] = right - 1, bits
+        return byte
 
     def stop(self):
         """The end of a transfer."""
@@ -148,7 +154,11 @@ class Ds3231:
     # --- what happens to it ---
 
     def fault(self, words):
-        """Bring a fault about, by words: `osf`, `absent`, `back`, `battery 0`, `ppm N`, `flip REGISTER BITS`."""
+        """Bring a fault about.
+
+        By words: `osf`, `absent`, `back`, `battery 0`, `ppm N`,
+        `flip REGISTER BITS [RIGHT]`: of the next reading, after so many right ones.
+        """
         name, _, rest = words.partition(" ")
         if name == "osf":
             self._registers[_STATUS] |= _OSF
@@ -160,8 +170,8 @@ class Ds3231:
             self._run()
             self.ppm = int(rest)
         elif name == "flip":
-            register, bits = rest.split()
-            self.flips[int(register, 0)] = int(bits, 0)
+            register, bits, right = [int(word) for word in (rest + " 0").split()[:3]]
+            self.flips[register] = right, bits
         else:
             raise ValueError("faults of the ds3231: osf, absent, back, battery 0 or 1, ppm N, flip REGISTER BITS")
 

@@ -50,6 +50,13 @@ class Validation(TestCase):
         self.refused({"reader_gain_db": 34}, "reader_gain_db")
         self.assertEqual(config.validate({"reader_gain_db": 48})["reader_gain_db"], 48)
 
+    def test_the_clock_chip_and_the_ntp_server(self):
+        self.refused({"rtc": "ds1307"}, "rtc: none or ds3231")
+        self.refused({"ntp_host": "pool.ntp.org"}, "ntp_host: give the server's IPv4 number")
+        self.refused({"ntp_host": "10.0.0.1:0"}, "ntp_host: the port")
+        settings = config.validate({"rtc": "ds3231", "ntp_host": "10.0.0.1:1123"})
+        self.assertEqual((settings["rtc"], settings["ntp_host"]), ("ds3231", "10.0.0.1:1123"))
+
     def test_unknown_names_are_named(self):
         self.refused({"opens": 5}, "opens: no such setting")
 

@@ -65,6 +65,8 @@ def test_unknown_numbers_are_shown_as_they_are():
     assert names.kind(200) == "200"
     assert names.reason(record.REFUSED, 200) == "200"
     assert names.reason(record.LIST, 0) == "-"
+    assert names.reason(record.CLOCK, record.HELD) == "held"
+    assert names.reason(record.CLOCK, record.LOWERED | record.HELD) == "lowered+held"
     assert names.trust(3) == "3"
 
 
