@@ -5,10 +5,10 @@
     leaf.poll(time.ticks_ms())              # every 20 ms
     print("no idea" if leaf.fault else "closed" if leaf.active else "open")
 
-At the contact, as close as can be: 1 kohm in series with it and 1 kohm across it, 1 %, the standard circuit of Mercury's
-controllers (LP1501 installation manual, "Input circuit wiring"). Closed makes 1 kohm, open 2 kohm. On the board the pin
-is pulled up to 3.3 V by 2.2 kohm in place of its usual resistor, so that all bands that must be told apart lie within
-150 to 2450 mV, where the ESP32's ADC is accurate at 11 dB (MicroPython, "Quick reference for the ESP32", ADC).
+As close to the contact as can be: 1 kohm in series with it and 1 kohm across it, 1 %, the standard circuit of the
+Mercury controllers (LP1501 installation manual, "Input circuit wiring"). Closed makes 1 kohm, open 2 kohm. On the board
+2.2 kohm pull the pin up to 3.3 V in place of its usual resistor: then the limits between a contact and a fault lie
+within 150 to 2450 mV, where the ESP32's ADC is accurate at 11 dB (MicroPython, "Quick reference for the ESP32", ADC).
 
 There is no interrupt: what comes and goes between two looks is not seen.
 """

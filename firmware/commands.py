@@ -5,11 +5,12 @@
 Whatever opens or changes a door has its record, with operator, approver and reason, before it is done.
 """
 
-from firmware import patterns, systemclock
+from firmware import systemclock
 from storage import ondemand, record
 from sync import messages
 
 MODULES = ("firmware.commands",)
+_COME = b"\x1e\x05\x1e\x02" * 6  # somebody is asked to come to the door: beeps, green and red in turn
 _DAY_S = 86400  # no door is propped or muted for longer by one order
 _CLOCK_STEP_S = 5  # smaller corrections of a synchronised clock are not worth a record
 
@@ -46,7 +47,7 @@ def _ask_reset(service, command):
     if not service.watch.door.fire or not _recorded(service, command):
         return messages.REFUSED_BY_DOOR
     service.recorder.note(record.MODE, record.MODE_RESET_ASKED)
-    service.player.play(patterns.COME)
+    service.player.play(_COME)
     return messages.DONE
 
 

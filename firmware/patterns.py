@@ -9,4 +9,3 @@ REFUSED = b"\x0a\x06\x0a\x02\x0a\x06\x64\x02"  # two short beeps, red for 1 s
 CANCELLED = b"\x1e\x06\x0a\x02\x1e\x06\x0a\x02\x1e\x06\x64\x02"  # three long beeps, red
 HELD = b"\x14\x06\x50\x02" * 4  # a beep a second, red
 ALARM = b"\x32\x06\x19\x02" * 8
-COME = b"\x1e\x05\x1e\x02" * 6  # somebody is asked to come to the door: beeps, green and red in turn

@@ -21,8 +21,10 @@ from menwei.unixport import command, environment
 
 # What people do at the leaf and at the contacts; everything else is asked of the door's process.
 MECHANICS_VERBS = frozenset(
-    ("pull", "push", "force", "closer", "hold", "exit", "fire", "intercom", "key", "handle", "tamper", "ajar", "stuck")
-    + ("wire", "eol")
+    (
+        *("pull", "push", "force", "closer", "hold", "exit", "fire", "intercom", "key", "handle", "tamper"),
+        *("ajar", "stuck", "wire", "eol"),
+    )
 )
 
 _READY_S = 10
