@@ -15,8 +15,6 @@ from time import ticks_diff, ticks_ms
 class Contact:
     """One input, `active` after debouncing."""
 
-    fault = 0  # its wires are not supervised, see drivers/supervised.py
-
     def __init__(self, pin, active, debounce_ms=20):
         """`active` is the level, 0 or 1, at which the contact is active."""
         self._pin = pin

@@ -32,10 +32,13 @@ _STANDS_MS = const(1000)  # one that is ajar and open for so long does not flutt
 _BOLT_MS = const(2000)
 _MAX_S = const(0x3FFFFFFF)
 _MAX_MS = const(0xFFFFFFF)
-# What lasts.
+# What lasts, and its limits; few attributes take less room than many.
 _EXIT = const(0)
 _BOLT = const(1)
 _LATCH = const(2)
+_WARN = const(3)
+_ALARM = const(4)
+_MAY_BE_FORCED = const(5)
 
 
 class Door:
@@ -67,10 +70,14 @@ class Door:
         self.cause = record.CAUSE_NONE
         self.warning = False  # held open, warned of
         self.events = []
-        self._warn_ms = held_warn_s * 1000
-        self._alarm_ms = held_alarm_s * 1000
-        self._forced_alarm = forced_alarm
-        self._limits_ms = (exit_stuck_s * 1000, _BOLT_MS, _UNSTEADY_MS)
+        self._limits = (
+            exit_stuck_s * 1000,
+            _BOLT_MS,
+            _UNSTEADY_MS,
+            held_warn_s * 1000,
+            held_alarm_s * 1000,
+            forced_alarm,
+        )
         self._lasting_ms = [0, 0, 0]
         self._granted = record.CAUSE_NONE  # what an opening now would be due to
         self._left_ms = 0  # of the opening time, then of the time for which `_granted` outlasts it
@@ -106,12 +113,6 @@ class Door:
             return "propped"
         return STATE_NAMES[self.state]
 
-    @property
-    def passing(self):
-        """Somebody is at the door: the lock was let go just now, or the leaf is open for no longer than it may be."""
-        lasting = self.warning or self.propped or self.fire or self.free or not self.sensed
-        return self.releasing or (self.state == OPEN and not lasting)
-
     def start(self, closed):
         """Take the leaf as it is found at boot: an open one was not forced as far as anybody knows."""
         if not closed:
@@ -144,7 +145,7 @@ class Door:
             self._awaited = False
             if sensed and not closed and self.state < OPEN:
                 if self.ajar:
-                    self._found()
+                    self._stray(False)
                 self.start(closed)  # nobody knows how it came to be open
         if not sensed:
             return
@@ -155,7 +156,7 @@ class Door:
         if self.ajar:
             if closed or not self.relay:
                 return
-            self._found()  # let go: an opening as any other
+            self._stray(False)  # let go: an opening as any other
         if closed:
             if self.state >= OPEN:
                 self._closed()
@@ -244,7 +245,7 @@ class Door:
         if not self.relay:
             self._flutters = self._flutters + 1 if rest_ms < _UNSTEADY_MS else 1
             if self._flutters >= _FLUTTERS:
-                self._stray()
+                self._stray(True)
                 return
         self.releasing = False
         self._drive()
@@ -256,7 +257,7 @@ class Door:
             self._awaited = False
         self.events.append((record.OPENED, cause, 0))
         self.state = OPEN
-        if not cause and self._forced_alarm:
+        if not cause and self._limits[_MAY_BE_FORCED]:
             self.state = FORCED
             self._alarm_s = 0
             self.events.append((record.ALARM, record.ALARM_FORCED, 0))
@@ -282,14 +283,11 @@ class Door:
             self._left_ms = _LATCH_MS
         self.cause = record.CAUSE_NONE
 
-    def _stray(self):
-        self.ajar = True
-        self.events.append((record.ALARM, record.ALARM_AJAR, 0))
-
-    def _found(self):
-        self.ajar = False
+    def _stray(self, on):
+        """It is ajar from now on, or no longer."""
+        self.ajar = on
         self._flutters = 0
-        self.events.append((record.ALARM_ENDED, record.ALARM_AJAR, 0))
+        self.events.append((record.ALARM if on else record.ALARM_ENDED, record.ALARM_AJAR, 0))
 
     def _stand_open(self, elapsed_ms):
         open_ms = self._open_ms + elapsed_ms
@@ -299,12 +297,12 @@ class Door:
             return
         self._held_ms += elapsed_ms
         if not self.warning:
-            if self._held_ms < self._warn_ms:
+            if self._held_ms < self._limits[_WARN]:
                 return
             self.warning = True
             self._alarm_s = self._open_s
             self.events.append((record.ALARM, record.ALARM_HELD_WARNING, self._open_s))
-        if self._held_ms >= self._alarm_ms:
+        if self._held_ms >= self._limits[_ALARM]:
             self._end_alarm()
             self._alarm_s = self._open_s
             self.state = HELD_OPEN
@@ -312,7 +310,7 @@ class Door:
 
     def _lasts(self, what, alarm, on, elapsed_ms):
         """Raise an alarm when `on` has lasted; end it when it is over. Tells whether it has lasted."""
-        limit_ms = self._limits_ms[what]
+        limit_ms = self._limits[what]
         past_ms = self._lasting_ms[what]
         lasted = past_ms >= limit_ms
         if not on:
@@ -337,13 +335,13 @@ class Door:
             waits = not thrown and not self.relay and (not closed or self._moved)
             self._lasts(_BOLT, record.ALARM_LOCK_FAULT, thrown == self.relay and not waits, elapsed_ms)
             if self._lasts(_LATCH, 0, waits and closed, elapsed_ms) and not self.ajar:
-                self._stray()
+                self._stray(True)
         if self.ajar and self.sensed:
             if self._shut:
                 if self._rest_ms >= _UNSTEADY_MS and thrown is not False:
-                    self._found()
+                    self._stray(False)
             elif self._rest_ms >= _STANDS_MS:
-                self._found()
+                self._stray(False)
                 self._opened(_MAX_MS)
         elif closed and self._moved and thrown is not False:
             self._moved = False

@@ -1,12 +1,16 @@
 """Tells of wires that are cut or shorted, where contacts have end-of-line resistors. Loaded only then.
 
     lines = Lines(contacts, recorder)
-    lines.look()                        # once a step of firmware.watch
+    if lines.look(): ...                # once a step of firmware.watch: nothing tells where the leaf is
 
 One alarm, *sensor fault*, for each contact, with its number as detail.
 """
 
+from micropython import const
+
 from storage import record
+
+_LEAF = const(2)
 
 
 class Lines:
@@ -19,7 +23,7 @@ class Lines:
         self._faulty = 0  # one bit for each
 
     def look(self):
-        """Record what has changed."""
+        """Record what has changed; tell whether the wires of the leaf are at fault."""
         recorder = self._recorder
         for number, contact in self._contacts.items():
             bit = 1 << number
@@ -33,3 +37,4 @@ class Lines:
             else:
                 recorder.alarms.discard(record.ALARM_SENSOR_FAULT)
             recorder.changed()
+        return self._faulty & _LEAF > 0

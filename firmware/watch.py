@@ -16,13 +16,8 @@ from firmware import door as doors
 from storage import record
 
 _POLL_CONTACTS_MS = const(20)
-# What lets the lock go; the last of them also resets and mutes.
-_CAUSES = (
-    ("exit", record.CAUSE_EXIT),
-    ("handle", record.CAUSE_HANDLE),
-    ("intercom", record.CAUSE_INTERCOM),
-    ("key", record.CAUSE_KEY),
-)
+_PRESSED = const(1)
+_HELD = const(2)
 # Alarms that are heard at the door, as firmware.patterns has them: forced, held open with its warning, tamper, ajar.
 _HEARD = b"\x01\x02\x03\x05\x13"
 _ALL = const(7)  # lights and sounder,
@@ -58,9 +53,7 @@ class Watch:
         self._mute_s = settings["mute_s"]
         self._full_sound_ms = settings["sound_s"] * 1000
         self._sounding = False  # an alarm wants to be heard
-        self._sound_ms = 0  # how long it still may be,
-        self._muted_ms = 0  # and how long it may not
-        self._held = False
+        self._sound_ms = 0  # how long it still may be; below 0: how long it may not
         self._fire = False  # what `kept` says
         self._last_ms = self._step_ms = ticks_ms()
         self.active_s = -3600
@@ -107,12 +100,13 @@ class Watch:
         """Let alarms be heard at the door from now on, or not; fire always is. All are recorded and sent."""
         if on != self.armed:
             self.armed = on
+            self._sound_ms = self._full_sound_ms * on
             self._recorder.note(record.MODE, record.MODE_ARMED if on else record.MODE_DISARMED)
 
     def mute(self, seconds):
         """Silence the alarms that are on for so long; not a new one, and never fire."""
         self._recorder.note(record.MODE, record.MODE_MUTED, None, seconds)
-        self._muted_ms = seconds * 1000
+        self._sound_ms = -1 - seconds * 1000
 
     def step(self, now_ms):
         """Look at all contacts once and carry out what follows."""
@@ -123,31 +117,32 @@ class Watch:
         self.tick()
         for contact in contacts.values():
             contact.poll(now_ms)
-        if self._lines:
-            self._lines.look()
-        self._held = key = False
-        for name, cause in _CAUSES:
-            key = self._cause(name, cause)
+        sensed = not (self._lines and self._lines.look())
+        pressed = self._cause("exit", record.CAUSE_EXIT)
+        door.exit_held = pressed >= _HELD
+        pressed |= self._cause("handle", record.CAUSE_HANDLE) | self._cause("intercom", record.CAUSE_INTERCOM)
+        key = self._cause("key", record.CAUSE_KEY)
         fire = contacts.get("fire")
         if fire:
             door.fire_alarm(fire.latched() or fire.active)
-        if key:
-            if self._sounding and self._heard() and not door.fire:
+        if key & _PRESSED:
+            if self._sounding and self._sound_ms > 0 and not door.fire:
                 self.mute(self._mute_s)
             door.reset_fire(fire and fire.active)
         tamper = contacts.get("tamper")
-        if tamper:
-            self._tampered(tamper.active)
+        if tamper and tamper.active != (record.ALARM_TAMPER in self._recorder.alarms):
+            door.events.append((record.ALARM if tamper.active else record.ALARM_ENDED, record.ALARM_TAMPER, 0))
         bolt = contacts.get("bolt")
         if bolt:
             door.thrown = bolt.active
         leaf = contacts.get("leaf")
         if leaf:
-            door.contact(leaf.active, not leaf.fault)
+            door.contact(leaf.active, sensed)
         else:
             door.sensed = False
         # A button that is held, a door that stands open: nobody passes, and the alarm must get through to upstream.
-        if door.passing and not self._held:
+        may_stand = door.warning or door.propped or door.fire or door.free or not door.sensed
+        if (door.releasing and pressed | key < _HELD) or (door.state == doors.OPEN and not may_stand):
             self.busy()
         door.advance(elapsed_ms)
         if door.relay != self.lock.released:
@@ -156,16 +151,25 @@ class Watch:
             self._fire = door.fire
             self._recorder.modes.discard(record.MODE_RESET_ASKED)
             if not self._kept.set("fire", int(door.fire)):
-                self._log.error("door", "fire release would not survive a power cut: flash fails")
+                self._log.error("door", "flash fails: fire would end with the power")
         if door.events:
             self._record_events()
-        self._sound(elapsed_ms)
+        if self._sound_ms < 0:
+            self._sound_ms += elapsed_ms
+            if self._sound_ms >= 0:
+                self._sound_ms = self._full_sound_ms * self.armed
+        elif self._sound_ms:
+            self._sound_ms = max(self._sound_ms - elapsed_ms, 0)
+        self._player.mask = _ALL if door.fire or self._sound_ms > 0 else _LIGHTS
 
     def _cause(self, name, cause):
-        """A contact that lets the lock go: recorded once per press, and the door stays free while it is held."""
+        """A contact that lets the lock go: recorded once per press, and the door stays free while it is held.
+
+        Returns the bits above.
+        """
         contact = self._contacts.get(name)
         if not contact:
-            return False
+            return 0
         door = self.door
         pressed = contact.latched()
         active = contact.active
@@ -175,17 +179,7 @@ class Watch:
         # While it is held the closed door stays free; an open one is not passed again and again.
         if pressed or (active and door.state < doors.OPEN):
             door.release(cause, self._open_ms)
-        if active:
-            self._held = True
-        if cause == record.CAUSE_EXIT:
-            door.exit_held = active
-        return pressed
-
-    def _tampered(self, active):
-        recorder = self._recorder
-        if active != (record.ALARM_TAMPER in recorder.alarms):
-            (recorder.alarm_on if active else recorder.alarm_off)(record.ALARM_TAMPER)
-            self._hear(active)
+        return pressed * _PRESSED | active * _HELD
 
     def _record_events(self):
         self.busy()
@@ -206,11 +200,6 @@ class Watch:
         self._hear(raised)
         self._recorder.changed()
 
-    # The sounder.
-
-    def _heard(self):
-        return self.door.fire or (self.armed and self._muted_ms <= 0 and self._sound_ms > 0)
-
     def _hear(self, raised):
         """Look which alarms are on; `raised`: one is new, so that it is heard though others were muted."""
         self._sounding = False
@@ -218,12 +207,4 @@ class Watch:
             if alarm in _HEARD:
                 self._sounding = True
         if raised and self._sounding:
-            self._muted_ms = 0
-            self._sound_ms = self._full_sound_ms
-
-    def _sound(self, elapsed_ms):
-        if self._muted_ms > 0:
-            self._muted_ms -= elapsed_ms
-        elif self._sound_ms > 0:
-            self._sound_ms -= elapsed_ms
-        self._player.mask = _ALL if self._heard() else _LIGHTS
+            self._sound_ms = self._full_sound_ms * self.armed

@@ -15,8 +15,6 @@ from sync import messages
 
 
 class Contact:
-    fault = 0
-
     def __init__(self, active=False):
         self.active = active
         self.pressed = False

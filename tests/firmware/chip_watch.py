@@ -315,16 +315,33 @@ class Fitted(WithWatch):
         self.step()
         self.assertEqual(self.recorder.alarms, set())
 
-    def test_a_button_that_is_held_keeps_nobody_from_talking_to_upstream(self):
-        self.contacts["intercom"].active = True
-        self.contacts["intercom"].press()
+    def quiet(self):
+        """A minute later: is that taken for somebody at the door?"""
         self.step()
         since_s = self.watch.active_s
         self.watch._uptime.advance(60_000)
         for _ in range(5):
             self.step()
+        return self.watch.active_s == since_s
+
+    def test_a_button_that_is_held_keeps_nobody_from_talking_to_upstream(self):
+        self.contacts["intercom"].active = True
+        self.contacts["intercom"].press()
+        self.assertTrue(self.quiet())
         self.assertTrue(self.lock.released)
-        self.assertEqual(self.watch.active_s, since_s)
+
+    def test_nor_does_a_door_that_may_stand_open_or_free(self):
+        self.door.free_passage(True)
+        self.assertTrue(self.quiet())
+        self.door.free_passage(False)
+        self.watch.release(record.CAUSE_CARD)
+        self.force()
+        self.assertFalse(self.quiet())
+        self.door.prop(600)
+        self.assertTrue(self.quiet())
+        self.door.prop(0)
+        self.contacts["fire"].press()
+        self.assertTrue(self.quiet())
 
 
 class Wires(WithWatch):

@@ -59,6 +59,7 @@ class Reference:
         self.may_be_forced = forced
         self.out = []
         self.on = set()
+        self.was_on = set()  # at the end of the look before
         self.before = -STEP  # the look before this one
         self.fire = self.free = self.ajar = False
         self.let_since = None  # within the opening time
@@ -111,7 +112,7 @@ class Reference:
         lines = self.lines
         for line in lines.values():
             line.look(now)
-        heard = self.on & HEARD and (self.muted is None or now - STEP >= self.muted)
+        heard = self.was_on & HEARD and (self.muted is None or now - STEP >= self.muted)
         turned = False
         for name, cause in (("exit", EXIT), ("handle", HANDLE), ("intercom", INTERCOM), ("key", KEY)):
             pressed = lines[name].press()
@@ -136,6 +137,7 @@ class Reference:
         self.leaf(lines["leaf"].on)
         self.time(now)
         self.before = now
+        self.was_on = set(self.on)
         records, self.out = self.out, []
         return records
 
@@ -236,6 +238,7 @@ class Reference:
             elif now - self.shut_since >= 1000:
                 self.straight()
                 self.opens(1_000_000)
+                self.held_since = now  # only now is it an opening
         elif self.how is None and thrown is not False:
             self.unlatched = False
 

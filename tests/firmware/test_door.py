@@ -185,7 +185,7 @@ def test_propped_for_a_moving_day():
     door.prop(600)
     assert kinds(door) == [(record.MODE, record.MODE_PROPPED, 600)]
     door.advance(599_980)
-    assert (door.name, door.passing, kinds(door)) == ("propped", False, [])
+    assert (door.name, kinds(door)) == ("propped", [])
     door.advance(20)
     assert kinds(door) == [(record.MODE, record.MODE_PROP_ENDED, 0)]
     door.advance(29_960)
@@ -225,11 +225,10 @@ def test_free_passage():
     """Released all the while, through openings; the schedule is the cause of those without another."""
     door = new()
     door.free_passage(True)
-    assert (door.relay, door.name, door.passing) == (True, "unlocked", False)
+    assert (door.relay, door.name) == (True, "unlocked")
     door.contact(False)
     door.advance(4000)
     assert door.relay
-    assert not door.passing
     door.contact(True)
     assert kinds(door) == [(record.OPENED, record.CAUSE_SCHEDULE, 0), (record.CLOSED, record.CAUSE_SCHEDULE, 4)]
     door.advance(20_000)
