@@ -1,4 +1,4 @@
-"""Exit and fire to the bolt withdrawn, in real time: firmware in service, hung, stopped, erasing, in a handshake, in boot.
+"""Exit and fire to the bolt withdrawn, in real time, while the firmware serves, hangs, is stopped, erases or starts.
 
 Both kinds of lock; measured by the mechanics, which are a process of their own (tests/system/way_out.py). The
 alternative is a button that only the firmware senses, in the same states; where it never releases, the time after which

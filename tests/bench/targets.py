@@ -8,7 +8,7 @@ _LINE = "LittleFS, append and flush a line of 32 bytes"
 _LINES = "LittleFS, lines of 32 bytes in the same region"
 _PUBLIC = "mfrc522 0.0.7 of PyPI on the same chip model"
 _PUBLISHED = "published for the known MicroPython driver, not measured"
-_NAIVE = "a loop every 100 ms, a JSON file per card, a line appended before the relay"
+_NAIVE = "a loop every 100 ms, a JSON file per card (100), a line appended before the relay"
 _SOFTWARE = "a button that only the firmware senses; it was given up after that time"
 _ROOM = "JSON files on LittleFS in a region of that size"
 
