@@ -5,8 +5,8 @@
 
 Each call of the SPI costs 80 µs, flash and air what their models say. Interpreter time is charged: TURN_US for each
 turn of the event loop, JUDGE_US for what lies between a UID and the relay, once a tap (tests/bench/bench_tap.py tells
-how they were found). The naive door looks for a card every 100 ms, has a JSON file for each card on LittleFS, and appends a line
-to a file there before it switches the relay; its computing costs nothing.
+how they were found). The naive door looks for a card every 100 ms, has a JSON file for each card on LittleFS, and
+appends a line to a file there before it switches the relay; its computing costs nothing.
 Prints one JSON object in its last line.
 """
 
@@ -24,7 +24,7 @@ import random
 import board
 import machine
 import network
-from boards.sim import clock, pins, power, sockets, spibus, world
+from boards.sim import clock, pins, power, spibus, world
 
 NOT_A_DOORS = ("field", "reads", "programs", "erases")  # attributes of models, though a door may have some of the same
 _CALL_US = 80
