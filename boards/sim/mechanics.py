@@ -22,6 +22,7 @@ from boards.sim import clock
 _SWITCHES = ("hold", "exit", "fire", "intercom", "key", "handle", "tamper", "ajar", "stuck")
 VERBS = ("pull", "push", "force", "closer", "wire", "eol") + _SWITCHES
 _WIRES = {"ok": None, "cut": "cut", "short": "short"}
+_WAYS = ("exit", "fire", "key", "intercom")
 _LOCK = ("bolt", "jammed", "coil", "coil_switches", "bolt_moves")
 _KEPT = ("leaf", "held", "weak_latch", "openings", "closer_ms", "passage_ms", "wires", "resistors") + _LOCK
 _EOL_OHMS = const(1000)  # in series with a contact, and once more across it
@@ -53,6 +54,9 @@ class Door:
         self.jammed = False
         self.coil = fail_safe
         self.coil_switches = self.bolt_moves = self.openings = 0
+        self.release_us = None  # from the last press of exit, fire, key or intercom to the bolt withdrawn
+        self._asked_us = None
+        self._moves_us = 0
         self.outputs = {"relay": 0, "green": 0, "red": 0, "sounder": 0}
         self.contacts = {
             "door_contact": 0,
@@ -220,6 +224,7 @@ class Door:
         state["contacts"] = dict(self.contacts)
         state["secured"] = self.secured()
         state["random"] = self._random
+        state["release_us"] = self.release_us
         timer = self._timers.get("leaf")
         state["leaf_in_us"] = max(0, timer[0] - clock.now_us()) if timer else None
         return state
@@ -262,6 +267,9 @@ class Door:
     def _on_bolt(self):
         self.bolt = "thrown" if self.coil == self.fail_safe else "withdrawn"
         self.bolt_moves += 1
+        if self.bolt != "thrown" and self._asked_us is not None:
+            self.release_us = self._moves_us - self._asked_us
+            self._asked_us = None
         self._contact("bolt_contact", self.bolt != "thrown")
 
     def _open(self):
@@ -309,6 +317,9 @@ class Door:
         level = 1 if level else 0
         if self.contacts[name] != level:
             self.contacts[name] = level
+            if not level and name in _WAYS:
+                self._asked_us = clock.now_us()
+                self.release_us = None
             self._lock_circuit()
             self._sense(name)
 
@@ -337,7 +348,7 @@ class Door:
             clock.cancel(timer[1])
 
     def _due(self, what):
-        del self._timers[what]
+        self._moves_us = self._timers.pop(what)[0]  # when it moves, however late somebody looks
         getattr(self, "_on_" + what)()
 
     def _between(self, low, high):

@@ -4,7 +4,8 @@
 
 Prints, for a 4-byte UID, a 7-byte UID and an idle look with the answer ready at the first status poll, one whole
 `await cards.find(uid)`, asyncio included: with a bus written in Python, and with one of built-in functions as far as
-possible; and one sleep of asyncio, of which a look has one for each exchange. docs/reader.md tells what the figures
+possible; from the UID of a card on the list to the relay, hashing, look-up, decision and record included, on flash in
+memory; and one sleep of asyncio, of which a look has one for each exchange. docs/reader.md tells what the figures
 mean on another processor. No part of `make bench`, because it needs valgrind.
 """
 
@@ -24,6 +25,7 @@ from tests.bench.unix_port import FOLDER, MICROPYTHON
 SCRIPT = "instructions_door.py"
 FEW, MANY = 20, 40  # looks; of MANY, the most that the script makes, FEW are subtracted
 LIMITS = {"uid4": 250_000, "uid7": 420_000, "idle": 120_000}  # on a 32-bit RISC-V chip
+RELAY_LIMIT = 600_000  # from a UID to the relay, with software SHA-256
 
 
 def counted(script, what, how, count):
@@ -61,10 +63,13 @@ def main():
         script.write_text(as_on_a_door((FOLDER / SCRIPT).read_text()))
         jobs = [(script, what, how) for what in LIMITS for how in ("whole", "lean")]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            *figures, sleep = pool.map(lambda job: look(*job), [*jobs, (script, "sleep", "whole")])
+            others = [(script, what, "whole") for what in ("relay4", "relay7", "sleep")]
+            *figures, relay4, relay7, sleep = pool.map(lambda job: look(*job), [*jobs, *others])
     for index, (what, limit) in enumerate(LIMITS.items()):
         whole, lean = figures[2 * index : 2 * index + 2]
         print(f"{what}: {whole:,} instructions, with a lean bus {lean:,}; limit on RISC-V {limit:,}")
+    for what, count in (("4", relay4), ("7", relay7)):
+        print(f"{what}-byte UID to relay: {count:,} instructions; limit on RISC-V {RELAY_LIMIT:,}")
     print(f"one sleep of asyncio: {sleep:,}")
 
 

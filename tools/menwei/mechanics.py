@@ -40,7 +40,8 @@ def _free_port() -> int:
 class Mechanics:
     """Starts the process and speaks with it as host."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fail_safe: bool | None = None) -> None:
+        self._kind = [] if fail_safe is None else [f"fail_safe={int(fail_safe)}"]  # else that of the board
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
         self._control = Control("the mechanics")
@@ -55,7 +56,7 @@ class Mechanics:
         self.address = f"127.0.0.1:{port}"
         with (self._folder / "mechanics.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *command("boards.sim.mechanics_server", f"listen={port}"),
+                *command("boards.sim.mechanics_server", f"listen={port}", *self._kind),
                 env=environment(), cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         reader, writer = await self._connect(port)

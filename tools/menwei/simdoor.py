@@ -48,6 +48,7 @@ class SimDoor:
         start_unix: the world's time at the first start.
         mechanics: the mechanics as a process of their own, real time only.
         on_serial: called with each line that the door prints.
+        code: folder with modules that are found before the door's own, for tests.
         terminal: file descriptor of a pseudo terminal that is the door's serial port; its lines are not kept then.
     """
 
@@ -61,7 +62,9 @@ class SimDoor:
         mechanics: Mechanics | None = None,
         on_serial: Callable[[str], None] | None = None,
         terminal: int | None = None,
+        code: Path | None = None,
     ) -> None:
+        self._code = code
         self._terminal = terminal
         self.folder = folder
         self.flash = folder / "flash.img"
@@ -86,6 +89,11 @@ class SimDoor:
     def running(self) -> bool:
         """Whether the door has power."""
         return self._process is not None and self._process.returncode is None and self.exit_code is None
+
+    @property
+    def process_id(self) -> int:
+        """Number of the running process, to be stopped and continued."""
+        return self._process.pid
 
     @property
     def unix(self) -> int:
@@ -118,7 +126,7 @@ class SimDoor:
             words.append(f"door={self._mechanics.address}")
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *command("boards.sim.start", *words), env=environment(),
+                *command("boards.sim.start", *words), env=environment(self._code),
                 stdin=asyncio.subprocess.DEVNULL if self._terminal is None else self._terminal,
                 stdout=asyncio.subprocess.PIPE if self._terminal is None else self._terminal,
                 stderr=asyncio.subprocess.STDOUT, cwd=ROOT, limit=LINE_LIMIT,

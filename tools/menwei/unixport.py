@@ -21,7 +21,7 @@ def command(module: str, *words: str) -> list[str]:
     return [str(path), "-X", f"heapsize={HEAP}", "-m", module, *words]
 
 
-def environment() -> dict[str, str]:
-    """Environment variables for such a process: it finds the modules as a door carries them."""
-    path = (DOOR, DOOR / "boards" / "sim", ROOT / "build" / "lib", ".frozen")
+def environment(first: Path | None = None) -> dict[str, str]:
+    """Environment variables for such a process: it finds the modules as a door carries them, after those in `first`."""
+    path = (*([first] if first else []), DOOR, DOOR / "boards" / "sim", ROOT / "build" / "lib", ".frozen")
     return {**os.environ, "MICROPYPATH": ":".join(str(entry) for entry in path)}
