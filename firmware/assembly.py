@@ -156,6 +156,7 @@ def build():
     parts.reset_cause = machine.reset_cause()
     keys = Keys(esp32.NVS("menwei"), board.ROOT)
     parts.kept = Kept(esp32.NVS("kept"))
+    parts.memory = machine.RTC().memory
     store = Settings(board.ROOT)
     journal = parts.journal = Journal(_partition("journal"))
     allowlist = parts.allowlist = Allowlist(_partition("cards"))

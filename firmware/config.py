@@ -17,6 +17,7 @@ DEFAULTS = {
     "held_warn_s": 30,
     "held_alarm_s": 60,
     "forced_alarm": True,
+    "closer_slow_percent": 150,
     "residents": [0],
     "drift_ppm": 50,
     "key_version": 0,
@@ -47,12 +48,14 @@ _LIMITS = {
     "open_s": (1, 120),
     "held_warn_s": (5, 3600),
     "held_alarm_s": (10, 7200),
+    "closer_slow_percent": (0, 400),  # of what was learnt; 0: no alarm
     "drift_ppm": (1, 1000),
     "key_version": (0, 3),
     "keep_days": (0, 3650),
     "reader_gain_db": (18, 48),
     "reader_spi_khz": (100, 10000),  # MFRC522 data sheet 8.1.2: up to 10 MHz
 }
+_CLOSER_LEAST_PERCENT = 120  # less is people, not the closer
 _GAINS_DB = (18, 23, 33, 38, 43, 48)
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 
@@ -117,6 +120,8 @@ def validate(values):
         raise ValueError("reader_gain_db: must be 18, 23, 33, 38, 43 or 48")
     if checked["tls"]:
         raise ValueError("tls: this version has none yet, and does not pretend to")
+    if 0 < checked["closer_slow_percent"] < _CLOSER_LEAST_PERCENT:
+        raise ValueError("closer_slow_percent: must be 0 for no alarm, or lie between 120 and 400")
     if checked["held_alarm_s"] <= checked["held_warn_s"]:
         raise ValueError("held_alarm_s: must be longer than held_warn_s, the warning comes first")
     return checked

@@ -46,6 +46,10 @@ class Door:
         self.cause = record.CAUSE_NONE
         self.warning = False  # held open, warned of
         self.events = []
+        self.propped = False  # open with authorisation
+        self.ajar = False  # the leaf is closed but not latched, or its contact flutters
+        self.sensed = True  # the leaf's contact can be believed
+        self.latched_ms = 0  # of the last closing, from the release to the latched leaf; 0: not known
         self._held_warn_s = held_warn_s
         self._held_alarm_s = held_alarm_s
         self._forced_alarm = forced_alarm

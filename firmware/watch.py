@@ -14,9 +14,11 @@ from micropython import const
 
 from firmware import door as doors
 from firmware import patterns
-from storage import record
+from firmware.rate import Rate, category
+from storage import ondemand, record
 
 _POLL_CONTACTS_MS = const(20)
+_OPENINGS = const(13)
 
 
 class Watch:
@@ -40,6 +42,10 @@ class Watch:
         self._contacts = parts.contacts
         self._open_ms = parts.settings["open_s"] * 1000
         self._last_ms = self._step_ms = ticks_ms()
+        self.rate = Rate()
+        self.kept = parts.kept
+        self.memory = parts.memory
+        self._closer_percent = parts.settings["closer_slow_percent"]
         self.active_s = -3600
         self.seen_s = 0
 
@@ -48,12 +54,16 @@ class Watch:
         leaf = self._contacts["leaf"]
         leaf.poll(ticks_ms())
         self.door.start(leaf.active)
+        from firmware import upkeep
+
+        upkeep.resume(self.rate, self.memory())
+        ondemand.drop(upkeep.MODULES)
 
     async def run(self):
         """For ever."""
         while True:
-            self.seen_s = self._uptime.seconds
             self.step(ticks_ms())
+            self.seen_s = self._uptime.seconds
             await sleep_ms(_POLL_CONTACTS_MS)
 
     def tick(self):
@@ -79,6 +89,8 @@ class Watch:
         elapsed_ms = ticks_diff(now_ms, self._step_ms)
         self._step_ms = now_ms
         self.tick()
+        if not self.rate.add(category(door), elapsed_ms, self._clock.now_s):
+            self._catch_up(category(door), elapsed_ms)
         for contact in self._contacts.values():
             contact.poll(now_ms)
         self._cause("exit", record.CAUSE_EXIT)
@@ -103,6 +115,15 @@ class Watch:
         if door.events:
             self._record_events()
 
+    def _catch_up(self, which, elapsed_ms):
+        """The hour is over, or the clock was set."""
+        from firmware import upkeep
+
+        hours = upkeep.take(self.rate, which, elapsed_ms, self._clock.now_s)
+        if hours:
+            upkeep.write(hours, self._recorder, self._log, self.rate, self.kept, self._closer_percent)
+        ondemand.drop(upkeep.MODULES)
+
     def _cause(self, name, cause):
         """A contact that lets the lock go: recorded once per press, and the door stays free while it is held."""
         contact = self._contacts.get(name)
@@ -124,6 +145,10 @@ class Watch:
             kind, reason, detail = events.pop(0)
             by_card = reason == record.CAUSE_CARD and kind in (record.PASSED, record.NOT_PASSED)
             self._recorder.note(kind, reason, self._passage.granted if by_card else None, detail)
+            if kind == record.OPENED:
+                self.rate.state[_OPENINGS] += 1
+            elif kind == record.CLOSED and reason == record.CAUSE_CARD:
+                self.rate.latched(self.door.latched_ms)
             if kind == record.ALARM:
                 alarms.add(reason)
                 self._player.play(patterns.HELD if reason == record.ALARM_HELD_WARNING else patterns.ALARM)

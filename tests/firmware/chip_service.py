@@ -60,6 +60,7 @@ class Lock:
     def __init__(self, trace):
         self.trace = trace
         self.released = False
+        self.cycles = 0
 
     def release(self):
         self.released = True
@@ -139,11 +140,21 @@ class Command:
         return bytes(24)
 
 
+class Kept(dict):
+    def get(self, name):
+        return super().get(name, 0)
+
+    def set(self, name, value):
+        self[name] = value
+
+
 class Parts:
     pass
 
 
 class Doors(TestCase):
+    kept = b""
+
     def setUp(self):
         self.trace = []
         parts = Parts()
@@ -159,10 +170,12 @@ class Doors(TestCase):
         parts.journal = self.journal = Journal(self.trace)
         parts.uptime = Uptime()
         parts.clock = self.clock = Clock(200_000_000, 50)
-        parts.settings = {"open_s": 5, "keep_days": 30, "magic_alarm": False}
+        parts.settings = {"open_s": 5, "keep_days": 30, "magic_alarm": False, "closer_slow_percent": 150}
         parts.log = Log()
         self.recorder = parts.recorder = Recorder(self.journal, self.clock, parts.log)
         parts.reset_cause = 1
+        parts.kept = Kept()
+        parts.memory = self.memory
         parts.alarms = []
         parts.contacts = self.contacts = {
             name: Contact(name == "leaf") for name in ("leaf", "exit", "fire", "key", "intercom", "tamper")
@@ -171,6 +184,11 @@ class Doors(TestCase):
         self.recorder.link = self.link = Link()
         self.door = parts.door
         self.now_ms = time.ticks_ms()
+
+    def memory(self, data=None):
+        if data is None:
+            return self.kept
+        self.kept = bytes(data)
 
     def step(self, elapsed_ms=20):
         self.now_ms = time.ticks_add(self.now_ms, elapsed_ms)
