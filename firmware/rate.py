@@ -73,6 +73,7 @@ class Rate:
             return False
         state[which] += elapsed_ms
         self.room_ms = room_ms
+        self.resumed = False
         return True
 
     def latched(self, latched_ms):

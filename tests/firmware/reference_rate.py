@@ -31,6 +31,10 @@ class Reference:
         self._fresh = True
         self._last_s = now_s
 
+    def power(self):
+        """The power was cut, and nothing survived it."""
+        self._purses = None
+
     def quantum(self, category, now_s, ms=QUANTUM_MS):
         """So long it was one category, in this second of the clock; 0: the clock is only looked at."""
         if self._purses is None:
@@ -41,6 +45,7 @@ class Reference:
             if now_s < high_s // HOUR_S * HOUR_S - CORRECTION_S:
                 self._move(now_s)
             else:
+                self._fresh = False
                 return
         elif now_s - high_s > CORRECTION_S + 1 and not self._fresh:
             self._move(now_s)
