@@ -84,7 +84,7 @@ class Rate:
             closings[32] = closings[32] + 1 & 31
 
     def save(self, memory, cycles):
-        """Once a second put the hour where a reset leaves it alone: memory(buffer); `cycles`: the relay's since start."""
+        """Once a second put the hour where a reset leaves it alone; `cycles` are those of the relay since the start."""
         second = self.room_ms // 1000
         if second == self._saved:
             return

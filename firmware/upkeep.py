@@ -1,8 +1,8 @@
 """Once an hour: the record of the hour, and the door closer. Loaded when needed, and dropped.
 
-    finished = upkeep.take(rate, category, elapsed_ms, now_s)       # what Rate.add did not take
-    if finished: upkeep.write(finished, recorder, log, rate, kept, 150)
-    ondemand.drop(upkeep.MODULES)
+finished = upkeep.take(rate, category, elapsed_ms, now_s)       # what Rate.add did not take
+if finished: upkeep.write(finished, recorder, log, rate, kept, 150)
+ondemand.drop(upkeep.MODULES)
 """
 
 from firmware import hourly

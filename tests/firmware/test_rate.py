@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_rate import HOUR_S, QUANTUM_MS, UNKNOWN, Reference
 
-from firmware import rate as rates
 from firmware import hourly
+from firmware import rate as rates
 from firmware.rate import Rate
 from storage import hours
 
@@ -98,7 +98,7 @@ def test_short_openings_are_not_lost():
         door.run(OPEN_CARD, 300, 100)
         door.run(CLOSED, 3300, 100)
     door.run(CLOSED, 1000, 100)
-    (_, counts), = door.written
+    ((_, counts),) = door.written
     assert abs(counts[OPEN_CARD] - 300) <= 1
     assert counts[CLOSED] + counts[OPEN_CARD] == 3600
 
@@ -106,7 +106,7 @@ def test_short_openings_are_not_lost():
 def test_before_the_start_nothing_is_known():
     door = Door(NOON_S + 600)
     door.run(CLOSED, 3_100_000)
-    (_, counts), = door.written
+    ((_, counts),) = door.written
     assert counts[CLOSED] in (2999, 3000)
     assert counts[UNKNOWN] == 3600 - counts[CLOSED]
 
@@ -117,9 +117,9 @@ def test_a_reset_keeps_the_hour_and_a_power_cut_loses_it():
         door.run(OPEN_CARD, 1_800_000)
         getattr(door, cut)(20_000)
         door.run(CLOSED, 1_790_000)
-        (_, counts), = door.written
+        ((_, counts),) = door.written
         assert abs(3600 - counts[UNKNOWN] - known_s) <= 2
-        assert counts[OPEN_CARD] == (1800 if cut == "reset" else 0) or cut == "reset" and counts[OPEN_CARD] == 1799
+        assert counts[OPEN_CARD] == (1800 if cut == "reset" else 0) or (cut == "reset" and counts[OPEN_CARD] == 1799)
 
 
 def test_seconds_that_come_again_are_not_counted_again():
@@ -128,7 +128,7 @@ def test_seconds_that_come_again_are_not_counted_again():
     door.step(-300)
     door.run(CLOSED, 300_000)
     door.run(CLOSED, 2_601_000)
-    (_, counts), = door.written
+    ((_, counts),) = door.written
     assert abs(counts[OPEN_CARD] - 1000) <= 1
     assert abs(counts[CLOSED] - 2600) <= 1
 
@@ -144,7 +144,7 @@ def test_a_correction_is_unknown_and_a_wrong_clock_moves_the_hour():
     door.run(OPEN_CARD, 600_000)
     door.step(30 * HOUR_S + 600)
     door.run(CLOSED, 2_401_000)
-    (hour, counts), = door.written
+    ((hour, counts),) = door.written
     assert hour == NOON_S // HOUR_S + 30
     assert abs(counts[OPEN_CARD] - 600) <= 1
     assert abs(counts[CLOSED] - 2400) <= 1
@@ -211,10 +211,15 @@ def clear_cut(step_s):
 
 
 PASS = st.tuples(
-    st.just("run"), st.sampled_from(range(13)), st.one_of(st.integers(1, 200), st.integers(1, 25_000)).map(lambda n: n * QUANTUM_MS),
+    st.just("run"),
+    st.sampled_from(range(13)),
+    st.one_of(st.integers(1, 200), st.integers(1, 25_000)).map(lambda count: count * QUANTUM_MS),
     st.sampled_from([100, 200, 1000, 5000, 60_000, 3_600_000]),
-)  # fmt: skip
-STEP = st.tuples(st.just("step"), st.one_of(st.integers(-58, 58), st.integers(-8000, 8000), st.integers(-(10**8), 10**8)).filter(clear_cut))
+)
+STEP = st.tuples(
+    st.just("step"),
+    st.one_of(st.integers(-58, 58), st.integers(-8000, 8000), st.integers(-(10**8), 10**8)).filter(clear_cut),
+)
 RESET = st.tuples(st.sampled_from(["reset", "power"]), st.integers(0, 10_000).map(lambda s: s * 1000))
 
 
