@@ -111,6 +111,36 @@ def _show_care(report: Report, console: Console) -> None:
     console.print(table)
 
 
+def read_expectation(path: Path) -> dict[str, tuple[int, int]]:
+    """What must come out, {number: (least, most)}; a line is `closed_s 2570000 2580000`, or `open_s.card 600 700`."""
+    wanted = {}
+    for number, raw in enumerate(path.read_text().splitlines(), 1):
+        words = raw.partition("#")[0].split()
+        if words and (len(words) != 3 or not all(word.isdigit() for word in words[1:])):
+            raise ValueError(f"{path}:{number}: write: number least most")
+        if words:
+            wanted[words[0]] = int(words[1]), int(words[2])
+    return wanted
+
+
+def compare(wanted: dict[str, tuple[int, int]], report: Report) -> list[str]:
+    """What came out otherwise, in sentences; a cause that was not expected, too."""
+    total, care = report.total(), report.care[0]
+    if total is None:
+        return ["there is no record of an hour"]
+    found = {name: value for name, value in vars(total).items() if isinstance(value, int)}
+    found |= {f"open_s.{cause}": seconds for cause, seconds in total.by_cause.items()}
+    found |= {name: getattr(care, name) for name in ("relay_cycles", "restarts", "reader_faults")}
+    found["closer_slow"] = int(care.closer_slow)
+    found["hours"] = (total.closed_s + total.open_s + total.unknown_s) // 3600
+    told = [*report.problems]
+    for name in sorted(wanted.keys() | {name for name in found if name.startswith("open_s.")}):
+        least, most = wanted.get(name, (0, 0))
+        if not least <= found.get(name, 0) <= most:
+            told.append(f"closed rate: {name} is {found.get(name, 0):,}, expected are {least:,} to {most:,}")
+    return told
+
+
 def as_json(report: Report) -> dict:
     """For programs."""
     total = report.total()

@@ -259,6 +259,13 @@ class Upstream:
         session = self._present(door)
         return await self._command(door, session, messages.OP_UNLOCK, deadline_s, operator, approver, reason, 0)
 
+    async def order(
+        self, door: str, operation: int, argument: int = 0, *, operator: int, approver: int = 0, reason: int = 0
+    ) -> Command:
+        """Send a command of docs/protocol.md, for the next half minute; with an approver's consent if one is named."""
+        session = self._present(door)
+        return await self._command(door, session, operation, 30, operator, approver, reason, argument)
+
     async def drop_card_key(
         self, door: str, kind: int, version: int, *, operator: int, approver: int, reason: int, deadline_s: int = 30
     ) -> Command:
