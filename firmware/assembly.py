@@ -162,6 +162,7 @@ def build():
         lock.release()  # nobody has reset it at the door: released before anything that takes time
     parts.reset_cause = machine.reset_cause()
     keys = Keys(esp32.NVS("menwei"), board.ROOT)
+    parts.memory = machine.RTC().memory
     store = Settings(board.ROOT)
     journal = parts.journal = Journal(_partition("journal"))
     allowlist = parts.allowlist = Allowlist(_partition("cards"))

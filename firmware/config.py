@@ -24,6 +24,7 @@ DEFAULTS = {
     "supervised": [],
     "mute_s": 300,
     "sound_s": 180,
+    "closer_slow_percent": 150,
     "residents": [0],
     "policy": {},
     "drift_ppm": 50,
@@ -71,6 +72,7 @@ _LIMITS = {
     "exit_stuck_s": (5, 3600),
     "mute_s": (10, 86400),
     "sound_s": (5, 3600),
+    "closer_slow_percent": (0, 400),  # of what was learnt; 0: no alarm
     "drift_ppm": (1, 1000),
     "key_version": (0, 3),
     "self_test_hour": (0, 23),
@@ -78,6 +80,7 @@ _LIMITS = {
     "reader_gain_db": (18, 48),
     "reader_spi_khz": (100, 10000),  # MFRC522 data sheet 8.1.2: up to 10 MHz
 }
+_CLOSER_LEAST_PERCENT = 120  # less is people, not the closer
 _GAINS_DB = (18, 23, 33, 38, 43, 48)
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 
@@ -159,6 +162,8 @@ def validate(values):
         ntp.address(checked["ntp_host"])
     if checked["tls"]:
         raise ValueError("tls: this version has none yet, and does not pretend to")
+    if 0 < checked["closer_slow_percent"] < _CLOSER_LEAST_PERCENT:
+        raise ValueError("closer_slow_percent: must be 0 for no alarm, or lie between 120 and 400")
     if checked["held_alarm_s"] <= checked["held_warn_s"]:
         raise ValueError("held_alarm_s: must be longer than held_warn_s, the warning comes first")
     return checked

@@ -152,11 +152,12 @@ class Service:
 
     async def _keep_house(self):
         """Feed the watchdog while reader and door make progress; look after flash while nobody is at the door."""
+        watch = self.watch
         while True:
             await asyncio.sleep_ms(_HOUSEKEEPING_MS)
-            self.watch.tick()
+            watch.tick()
             now_s = self.uptime.seconds
-            if now_s - self._reader_s < _STUCK_S and now_s - self.watch.seen_s < _STUCK_S:
+            if now_s - self._reader_s < _STUCK_S and now_s - watch.seen_s < _STUCK_S:
                 self._watchdog.feed()
             recorder = self.recorder
             self.player.rest(patterns.standing(recorder.alarms, recorder.modes))
@@ -164,6 +165,7 @@ class Service:
             self.passage.settle()
             self.reader.settle()
             self.free_passage()
+            watch.rate.save(watch.memory, watch.lock.cycles)
             self._warn(record.ALARM_JOURNAL_FILLING, _FILLING_PERCENT)
             self._warn(record.ALARM_JOURNAL_FULL, _FULL_PERCENT)
             if self.quiet():
@@ -219,6 +221,7 @@ class Service:
 
     def state(self):
         """The door's share of the `state` message (docs/protocol.md)."""
+        rate = self.watch.rate
         return {
             "door": self.watch.door.name,
             "lock": "unlocked" if self.watch.lock.released else "locked",
@@ -230,6 +233,9 @@ class Service:
             "cards": self.allowlist.fill(),
             "kinds": self.reader.key_versions(),
             "reader": list(self.reader.recoveries),
+            "closed": rate.latest,
+            "closer": [rate.closer, self.watch.kept.get("closer")],
+            "cycles": self.watch.lock.cycles,
             "digests": [digest.hex() for digest in self.allowlist.digest() or ()],
             "sw": VERSION,
         }

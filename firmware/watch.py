@@ -13,7 +13,8 @@ from time import ticks_diff, ticks_ms
 from micropython import const
 
 from firmware import door as doors
-from storage import record
+from firmware.rate import Rate, category
+from storage import ondemand, record
 
 _POLL_CONTACTS_MS = const(20)
 _PRESSED = const(1)
@@ -22,6 +23,7 @@ _HELD = const(2)
 _HEARD = b"\x01\x02\x03\x05\x13"
 _ALL = const(7)  # lights and sounder,
 _LIGHTS = const(3)  # or lights alone
+_OPENINGS = const(13)
 
 
 class Watch:
@@ -47,7 +49,6 @@ class Watch:
         self._log = parts.log
         self._contacts = parts.contacts
         self._lines = parts.lines
-        self._kept = parts.kept
         settings = parts.settings
         self._open_ms = settings["open_s"] * 1000
         self._mute_s = settings["mute_s"]
@@ -56,6 +57,10 @@ class Watch:
         self._sound_ms = 0  # how long it still may be; below 0: how long it may not
         self._fire = False  # what `kept` says
         self._last_ms = self._step_ms = ticks_ms()
+        self.rate = Rate()
+        self.kept = parts.kept
+        self.memory = parts.memory
+        self._closer_percent = settings["closer_slow_percent"]
         self.active_s = -3600
         self.seen_s = 0
 
@@ -69,14 +74,18 @@ class Watch:
             door.start(leaf.active)
         if "key" in contacts:
             contacts["key"].latched()  # only who turns it from now on resets
-        self._fire = self._kept.get("fire") > 0
+        self._fire = self.kept.get("fire") > 0
         door.fire_alarm(self._fire)
+        from firmware import upkeep
+
+        upkeep.resume(self.rate, self.memory())
+        ondemand.drop(upkeep.MODULES)
 
     async def run(self):
         """For ever."""
         while True:
-            self.seen_s = self._uptime.seconds
             self.step(ticks_ms())
+            self.seen_s = self._uptime.seconds
             await sleep_ms(_POLL_CONTACTS_MS)
 
     def tick(self):
@@ -115,6 +124,8 @@ class Watch:
         elapsed_ms = ticks_diff(now_ms, self._step_ms)
         self._step_ms = now_ms
         self.tick()
+        if not self.rate.add(category(door), elapsed_ms, self._clock.now_s):
+            self._catch_up(category(door), elapsed_ms)
         for contact in contacts.values():
             contact.poll(now_ms)
         sensed = not (self._lines and self._lines.look())
@@ -145,12 +156,15 @@ class Watch:
         if (door.releasing and pressed | key < _HELD) or (door.state == doors.OPEN and not may_stand):
             self.busy()
         door.advance(elapsed_ms)
+        if door.latched_ms:
+            self.rate.latched(door.latched_ms)
+            door.latched_ms = 0
         if door.relay != self.lock.released:
             (self.lock.release if door.relay else self.lock.secure)()
         if door.fire != self._fire:
             self._fire = door.fire
             self._recorder.modes.discard(record.MODE_RESET_ASKED)
-            if not self._kept.set("fire", int(door.fire)):
+            if not self.kept.set("fire", int(door.fire)):
                 self._log.error("door", "flash fails: fire would end with the power")
         if door.events:
             self._record_events()
@@ -161,6 +175,15 @@ class Watch:
         elif self._sound_ms:
             self._sound_ms = max(self._sound_ms - elapsed_ms, 0)
         self._player.mask = _ALL if door.fire or self._sound_ms > 0 else _LIGHTS
+
+    def _catch_up(self, which, elapsed_ms):
+        """The hour is over, or the clock was set."""
+        from firmware import upkeep
+
+        hours = upkeep.take(self.rate, which, elapsed_ms, self._clock.now_s)
+        if hours:
+            upkeep.write(hours, self._recorder, self._log, self.rate, self.kept, self._closer_percent)
+        ondemand.drop(upkeep.MODULES)
 
     def _cause(self, name, cause):
         """A contact that lets the lock go: recorded once per press, and the door stays free while it is held.
@@ -190,6 +213,8 @@ class Watch:
             kind, reason, detail = events.pop(0)
             by_card = reason == record.CAUSE_CARD and kind in (record.PASSED, record.NOT_PASSED)
             self._recorder.note(kind, reason, self._passage.granted if by_card else None, detail)
+            if kind == record.OPENED:
+                self.rate.state[_OPENINGS] += 1
             if kind == record.ALARM:
                 raised = True
                 alarms.add(reason)

@@ -18,6 +18,7 @@ MAY_IMPORT = {
 # What the host's tools share with the door: modules without I/O.
 PURE = {
     "storage.entry",
+    "storage.hours",
     "storage.mac",
     "storage.packing",
     "storage.record",
@@ -25,11 +26,9 @@ PURE = {
     "sync.orders",
     "sync.upstream",
 }
+DECIDING = ("access", "clock", "clockrules", "door", "hourly", "hours", "passback", "patterns", "rate", "repeats")
 DECIDES = {
-    *(
-        f"firmware/{module}.py"
-        for module in ("access", "clock", "clockrules", "door", "passback", "patterns", "hours", "repeats", "testitems")
-    ),
+    *(f"firmware/{module}.py" for module in (*DECIDING, "testitems")),
     *(f"{module.replace('.', '/')}.py" for module in PURE),
 }
 TOP_LEVEL = {"boards", "drivers", "storage", "sync", "firmware", "tools", "tests", "docs"}

@@ -22,6 +22,7 @@ _NEVER = const(1 << 60)
 NEVER = _NEVER
 _SOFT_DEPTH = const(8)  # MICROPY_SCHEDULER_DEPTH of the ESP32
 _QUIET_US = const(15000000)  # how long nothing must have happened before tasks may be late
+_AWAKE_US = const(500000)  # tasks are punctual for so long after a sleep: each of them runs, the watchdog is fed
 _SLACK_US = const(100000)  # how far busy tasks may run past the limit
 _LOOK_MASK = const(255)  # so many jumps between two looks at the control channel
 
@@ -31,6 +32,7 @@ on_limit = None  # fn(): the clock has come to its limit and everything waits (c
 on_end = None  # fn(code, kind): before the process ends (world.py)
 on_turn = None  # fn(): once a turn of the event loop (start.py)
 restless = None  # fn() -> bool: something in the world moves (world.py)
+at_rest = None  # fn() -> bool: the door is closed, and nothing that the chip drives is on (world.py)
 
 
 class Ended(BaseException):
@@ -53,7 +55,17 @@ class _Event:
 def setup(mode, start_us=0, start_unix_s=1767225600):
     """Begin anew: no events, no watchdog, no limit."""
     global virtual, _now_us, _unix_s, _base_us, _events, _next_us, _firing, _soft, _ended, irqs_off
-    global watchdog_us, limit_us, stretch_us, chip_offset_us, _watchdog_fn, _pace, _stirred_us, _looks
+    global \
+        watchdog_us, \
+        limit_us, \
+        stretch_us, \
+        nap_us, \
+        chip_offset_us, \
+        _awake_us, \
+        _watchdog_fn, \
+        _pace, \
+        _stirred_us, \
+        _looks
     if mode not in ("virtual", "real"):
         raise ValueError("mode must be virtual or real")
     virtual = mode == "virtual"
@@ -70,6 +82,8 @@ def setup(mode, start_us=0, start_unix_s=1767225600):
     _watchdog_fn = None
     limit_us = None  # virtual time does not pass this moment by waiting
     stretch_us = 0
+    nap_us = 0
+    _awake_us = 0
     _pace = None
     _stirred_us = start_us
     _looks = 0
@@ -196,12 +210,13 @@ def _is_quiet():
     return _now_us - _stirred_us >= _QUIET_US and (restless is None or not restless())
 
 
-def set_run(seconds, pace=None, stretch_s=0):
+def set_run(seconds, pace=None, stretch_s=0, nap_s=0):
     """Move the limit on: let so much virtual time pass, at most `pace` times as fast as real time."""
-    global limit_us, stretch_us, _pace
+    global limit_us, stretch_us, nap_us, _pace
     # A busy turn may have run past the old limit: a run that ends before that is over at once.
     limit_us = max((now_us() if limit_us is None else limit_us) + int(seconds * 1000000), now_us())
     stretch_us = int(stretch_s * 1000000)
+    nap_us = int(nap_s * 1000000)
     _pace = (_now_us, _host.ticks_us(), pace) if pace else None
 
 
@@ -210,7 +225,7 @@ def step(until_us, may_stretch=False):
 
     Returns 0: time has passed, look again; n: wait n ms of real time first; -1: only control or a socket can help.
     """
-    global _now_us, watchdog_us, _looks
+    global _now_us, watchdog_us, _looks, _awake_us
     if _ended is not None:
         raise _ended
     if not virtual:
@@ -227,8 +242,11 @@ def step(until_us, may_stretch=False):
     late_us = 0
     if _next_us < first_us:
         first_us = _next_us
-    if stretch_us and _pace is None and may_stretch and first_us == until_us and _is_quiet():
-        first_us += stretch_us
+    if stretch_us and _pace is None and may_stretch and first_us == until_us and _now_us >= _awake_us and _is_quiet():
+        if nap_us and (at_rest is None or at_rest()):
+            first_us += nap_us
+        else:
+            first_us += stretch_us
         if _events is not None and _events.at_us < first_us:
             first_us = _events.at_us
     if limit_us is not None and first_us > limit_us:
@@ -247,6 +265,8 @@ def step(until_us, may_stretch=False):
             return int((first_us - allowed_us) / _pace[2]) // 1000 + 1
     if until_us is not None and first_us > until_us:
         late_us = first_us - until_us
+        if late_us > stretch_us:
+            _awake_us = first_us + _AWAKE_US
         if watchdog_us != _NEVER:  # the chip has not hung, it was let sleep
             watchdog_us += late_us
             _look_ahead()

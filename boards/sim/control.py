@@ -189,19 +189,21 @@ def _run(number, arguments):
     if _run_number is not None:
         raise ValueError("run is under way")
     pace = None
-    stretch_s = 0
+    stretch_s = nap_s = 0
     for option in arguments[1:]:
         name, _, value = option.partition("=")
         if name == "pace":
             pace = float(value)
         elif name == "stretch":
             stretch_s = float(value)
+        elif name == "nap":
+            nap_s = float(value)
         else:
-            raise ValueError("run has the options pace and stretch")
+            raise ValueError("run has the options pace, stretch and nap")
     seconds = float(arguments[0])
-    if seconds < 0 or stretch_s < 0 or (pace is not None and pace <= 0):
+    if seconds < 0 or stretch_s < 0 or nap_s < 0 or (pace is not None and pace <= 0):
         raise ValueError("time goes forward only")
-    clock.set_run(seconds, pace, stretch_s)
+    clock.set_run(seconds, pace, stretch_s, nap_s)
     _run_number = number
 
 

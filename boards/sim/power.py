@@ -53,6 +53,7 @@ def switch_on(flash_path, world_path, mode="virtual", unix_s=None, seed=0, with_
         world.door = Door(fail_safe=board.LOCK_FAIL_SAFE, seed=seed)
         wiring.wire(world.door, board, pins)
         clock.restless = world.restless
+        clock.at_rest = world.at_rest
     clock.on_end = world.ended
     clock.on_turn = world.power
     sockets.linked = False

@@ -104,6 +104,11 @@ def restless():
     return bool(_cards) or not door.at_rest()
 
 
+def at_rest():
+    """Whether the door is closed, and nothing that the chip drives is on: nobody waits for the firmware."""
+    return door.secured() and not any(door.outputs.values())
+
+
 # --- what people do ---
 
 

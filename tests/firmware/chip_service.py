@@ -8,6 +8,7 @@ from unittest import TestCase
 from firmware import patterns
 from firmware.clock import Clock, Uptime
 from firmware.door import Door
+from firmware.passage import SOON
 from firmware.recorder import Recorder
 from firmware.service import Service
 from storage import record
@@ -61,6 +62,7 @@ class Lock:
     def __init__(self, trace):
         self.trace = trace
         self.released = False
+        self.cycles = 0
 
     def release(self):
         self.released = True
@@ -177,6 +179,8 @@ class Parts:
 
 
 class Doors(TestCase):
+    survived = b""  # what the memory of the RTC holds
+
     def setUp(self):
         self.trace = []
         parts = Parts()
@@ -193,12 +197,19 @@ class Doors(TestCase):
         parts.journal = self.journal = Journal(self.trace)
         parts.uptime = Uptime()
         parts.clock = self.clock = Clock(200_000_000, 50)
-        parts.settings = {"open_s": 5, "keep_days": 30, "magic_alarm": False, "mute_s": 60, "sound_s": 180}
-        parts.kept = self.kept = Kept()
+        parts.settings = {
+            "open_s": 5,
+            "keep_days": 30,
+            "magic_alarm": False,
+            "mute_s": 60,
+            "sound_s": 180,
+            "closer_slow_percent": 150,
+        }
         parts.lines = None
         parts.log = Log()
         self.recorder = parts.recorder = Recorder(self.journal, self.clock, parts.log)
         parts.reset_cause = 1
+        parts.memory = self.memory
         parts.alarms = []
         parts.contacts = self.contacts = {
             name: Contact(name == "leaf") for name in ("leaf", "exit", "fire", "key", "intercom", "tamper")
@@ -207,6 +218,11 @@ class Doors(TestCase):
         self.recorder.link = self.link = Link()
         self.door = parts.door
         self.now_ms = time.ticks_ms()
+
+    def memory(self, data=None):
+        if data is None:
+            return self.survived
+        self.survived = bytes(data)
 
     def step(self, elapsed_ms=20):
         self.now_ms = time.ticks_add(self.now_ms, elapsed_ms)
@@ -446,7 +462,7 @@ class Doors(TestCase):
         self.assertEqual(self.player.resting, patterns.ALARM)
         self.service.shown(record.OK)
         self.assertEqual(self.player.played, patterns.GRANTED)
-        self.service.passage.soon = True
+        self.service.passage.notice = SOON
         self.service.shown(record.OK)
         self.assertEqual(self.player.played, patterns.GRANTED_SOON)
         self.recorder.alarm_on(record.ALARM_FIRE)

@@ -107,8 +107,9 @@ class WithWatch(TestCase):
         parts.player = self.player = Player()
         parts.passage = Nothing()
         parts.kept = self.kept
+        parts.memory = lambda _data=b"": b""  # of the RTC
         parts.lines = Lines(supervised, self.recorder) if supervised else None
-        parts.settings = {"open_s": 5, "mute_s": 60, "sound_s": 20}
+        parts.settings = {"open_s": 5, "mute_s": 60, "sound_s": 20, "closer_slow_percent": 150}
         self.watch = Watch(parts)
         self.now_ms = time.ticks_ms()
         self.watch.start()

@@ -134,6 +134,38 @@ def broker(port: Annotated[int, typer.Option(help="Port on the loopback address;
     _until_interrupted(serve)
 
 
+@app.command()
+def rate(
+    file: Annotated[Path, typer.Argument(help="Database of `menwei listen`, or a whole flash image.")],
+    door: Annotated[str | None, typer.Option(help="Only this door; of an image: its name in the report.")] = None,
+    shift: Annotated[
+        list[str] | None, typer.Option(help="Duty period in full hours, 20:00-08:00; may be given several times.")
+    ] = None,
+    utc_offset: Annotated[str, typer.Option(help="Of the local time, by which days and shifts are told.")] = "+08:00",
+    maintenance: Annotated[bool, typer.Option("--maintenance", help="Show what wears instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Tell how much of the time doors were closed, and what they were open for.
+
+    Ends with 0, or with 1 if the rate is below 95 %, 2 if the file cannot be read.
+    """
+    from menwei import closedrate, ratereport
+
+    try:
+        entries = ratereport.entries_of(file, door)
+        offset_min = ratereport.parse_offset(utc_offset)
+        report = closedrate.closed_rate(entries, offset_min=offset_min, shifts=shift or ())
+    except (OSError, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    told = ratereport.as_json(report)
+    if as_json:
+        typer.echo(json.dumps(told, indent=1))
+    else:
+        ratereport.show(report, console, maintenance=maintenance)
+    raise typer.Exit(1 if told["reached"] is False else 0)
+
+
 @image.command()
 def inspect(
     file: Annotated[Path, typer.Argument(help="A whole flash, or the dump of one region with --region.")],

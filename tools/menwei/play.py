@@ -14,6 +14,7 @@ from menwei.scenario import Scenario, ScenarioError, Step
 from menwei.session import Command, NoSession
 from menwei.simdoor import PowerLost, SimError
 from menwei.stage import DOOR, Stage
+from sync import messages
 
 _TAP_S = 0.6
 _PRESS_S = 0.3
@@ -22,6 +23,7 @@ _AFTER_S = 0.4  # what somebody does is over before the next one does something
 _CUT_WITHIN_S = 5
 _ANSWER_S = 10
 _SETTLE_S = 900
+_CLOSE_WITHIN_S = 60
 _STILL_S = 3
 # Traffic with real sockets: virtual time must not run away from a broker that lives in real time.
 _PACE = 10
@@ -45,18 +47,21 @@ class Player:
         self._actions = {
             "tap NAME [SECONDS]": self._tap,
             "pull": self._pull,
+            "pass NAME COUNT": self._pass,
             "hold open": self._hold_open,
             "let go": self._let_go,
             "force": self._force,
             "exit [SECONDS]": lambda seconds: self._press("exit", seconds),
             "intercom [SECONDS]": lambda seconds: self._press("intercom", seconds),
             "key [SECONDS]": lambda seconds: self._press("key", seconds),
+            "closer DURATION": lambda seconds: self._do("closer", int(seconds * 1000)),
             "fire SWITCH": lambda switch: self._switch("fire", switch),
             "tamper SWITCH": lambda switch: self._switch("tamper", switch),
             "net SWITCH": self._net,
             "cut [DURATION]": self._cut,
             "cut in tap NAME [MODE]": self._cut_in_tap,
             "unlock remote": self._unlock_remote,
+            "prop DURATION": self._prop,
             "replay last unlock": self._replay,
             "cancel NAME": lambda name: self._office(stage.cancel, name),
             "suspend NAME": lambda name: self._office(stage.suspend, name),
@@ -102,15 +107,15 @@ class Player:
             self.scenario.path, step.line, f"{step.text}: {text}\nthe door's last words:\n{self.stage.door.tail()}"
         )
 
-    async def _wait_for(self, at: timedelta | None) -> None:
+    async def _wait_for(self, at: timedelta | datetime | None) -> None:
         if at is None:
             return
         now = datetime.fromtimestamp(self.stage.now(), UTC)
-        target = now.replace(hour=0, minute=0, second=0, microsecond=0) + at
-        if target < now - _HALF_DAY:
+        target = at if isinstance(at, datetime) else now.replace(hour=0, minute=0, second=0, microsecond=0) + at
+        if target < now - _HALF_DAY and isinstance(at, timedelta):
             target += timedelta(days=1)
         if target < now:
-            raise Unmet(f"it is {now:%H:%M:%S} already")
+            raise Unmet(f"it is {now:%Y-%m-%d %H:%M:%S} already")
         await self.stage.pass_time((target - now).total_seconds())
 
     async def _nothing(self) -> None:
@@ -124,6 +129,18 @@ class Player:
 
     async def _pull(self) -> None:
         await self._do("pull")
+
+    async def _pass(self, name: str, count: int) -> None:
+        for _ in range(count):
+            await self._tap(name, None)
+            if not (await self.stage.door.ask("pull"))["opened"]:
+                raise Unmet("the leaf did not open")
+            for _ in range(_CLOSE_WITHIN_S):
+                await self.stage.pass_time(1)
+                if (await self.stage.door.state())["secured"]:
+                    break
+            else:
+                raise Unmet(f"the door is not closed {_CLOSE_WITHIN_S} s after it was opened")
 
     async def _hold_open(self) -> None:
         await self._do("hold", 1)
@@ -172,6 +189,11 @@ class Player:
 
     async def _unlock_remote(self) -> None:
         self._unlock = await self.stage.upstream.unlock(DOOR, operator=_OPERATOR, approver=_APPROVER, reason=_REASON)
+        await self._answer()
+
+    async def _prop(self, seconds: float) -> None:
+        who = {"operator": _OPERATOR, "approver": _APPROVER, "reason": _REASON}
+        self._unlock = await self.stage.upstream.order(DOOR, messages.OP_PROP, int(seconds), **who)
         await self._answer()
 
     async def _replay(self) -> None:

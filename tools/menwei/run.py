@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from menwei import closedrate, ratereport
 from menwei.check import Report, compare, people_by_pseudonym, read_expectation
 from menwei.mechanics import Mechanics
 from menwei.panel import interact
@@ -48,6 +49,7 @@ async def play(
         start_unix=int(scenario.start.timestamp()),
         broker_url=broker,
         database=database,
+        nap_s=scenario.nap_s,
         on_serial=serial,
     )
     try:
@@ -58,9 +60,16 @@ async def play(
         virtual_s = stage.now() - scenario.start.timestamp()
         await stage.door.stop()
         report = verdict(stage, scenario, expected)
+        rate = closedrate.closed_rate(closedrate.of_store(stage.store, DOOR))
+        wanted = expectation.with_suffix(".rate")
+        if wanted.exists():
+            report.problems += ratereport.compare(ratereport.read_expectation(wanted), rate)
     finally:
         await stage.stop()
     report.print(console, scenario.title)
+    if scenario.nap_s:  # of a day there is not much to tell
+        ratereport.show(rate, console)
+        ratereport.show(rate, console, maintenance=True)
     console.print(f"{virtual_s / 3600:.1f} h of the door's life in {time.monotonic() - began:.1f} s", highlight=False)
     return report.agree
 

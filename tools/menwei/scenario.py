@@ -9,7 +9,8 @@
           pull                                    # no time: right after the step before
     08:00 net off
 
-A time of day that has passed means the next day. `STEPS` below is the whole language.
+A time of day that has passed means the next day; a date may stand in front of it. `nap 1h` above the first step lets a
+long scenario pass quickly (docs/simulator.md). `STEPS` below is the whole language.
 """
 
 from __future__ import annotations
@@ -25,18 +26,21 @@ CUT_MODES = ("prefix", "random", "none", "all")
 STEPS = {
     "tap NAME [SECONDS]": "hold a card to the reader",
     "pull": "try to open the leaf; the closer closes it again",
+    "pass NAME COUNT": "so many times one after another: the card, the leaf, and the closer closes it",
     "hold open": "open the leaf and keep it open",
     "let go": "leave the leaf to its closer",
     "force": "break the leaf open",
     "exit [SECONDS]": "push the exit button",
     "intercom [SECONDS]": "the release of the intercom",
     "key [SECONDS]": "turn the key switch",
+    "closer DURATION": "from now on the closer takes that long",
     "fire SWITCH": "the fire contact",
     "tamper SWITCH": "the reader's tamper contact",
     "net SWITCH": "the network is there, or away",
     "cut [DURATION]": "power is lost, and comes back after DURATION (1m)",
     "cut in tap NAME [MODE]": "power is lost in the first flash program of a tap, and comes back after 1m",
     "unlock remote": "upstream unlocks the door with operator, approver and reason",
+    "prop DURATION": "upstream lets the door stand open for that long",
     "replay last unlock": "the same bytes once more",
     "cancel NAME": "upstream cancels a card: from now on it raises an alert",
     "suspend NAME": "upstream suspends a card",
@@ -72,11 +76,13 @@ _FORMS = sorted(
     key=lambda entry: -len(entry[1]),
 )
 _TIME = re.compile(r"^(\d{1,2}):(\d{2})(?::(\d{2}))?$")
+_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
 _UID = re.compile(r"^(?:[0-9A-Fa-f]{8}|[0-9A-Fa-f]{14}|[0-9A-Fa-f]{20})$")
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(s|m|h)$")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _MAX_GROUP = 63
+_MOST_PASSAGES = 1000
 _FIRST_YEAR, _LAST_YEAR = 2020, 2050  # 24 bits of minutes since 2020
 
 
@@ -108,7 +114,7 @@ class Step:
     text: str
     form: str
     arguments: tuple = ()
-    at: timedelta | None = None  # time of day
+    at: timedelta | datetime | None = None  # time of day, or of a certain one
 
 
 @dataclass
@@ -120,6 +126,7 @@ class Scenario:
     start: datetime = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
     cards: dict[str, Card] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    nap_s: float | None = None
 
     def who(self, name: str) -> Card:
         """The card of a name."""
@@ -160,6 +167,10 @@ def _line(scenario: Scenario, number: int, line: str) -> None:
         if scenario.steps:
             raise ValueError("'start' stands before the first step")
         scenario.start = moment(" ".join(words[1:]))
+    elif words[0] == "nap" and len(words) == 2:
+        if scenario.steps:
+            raise ValueError("'nap' stands before the first step")
+        scenario.nap_s = duration(words[1])
     elif words[0] in ("card", "stranger"):
         card = _card(words)
         if card.name in scenario.cards:
@@ -234,7 +245,10 @@ def duration(word: str) -> float:
 
 
 def _step(scenario: Scenario, number: int, line: str, words: list[str]) -> Step:
-    at = time_of_day(words[0])
+    at: timedelta | datetime | None = time_of_day(words[0])
+    if at is None and _DATE.match(words[0]):
+        at = moment(" ".join(words[:2]))
+        words = words[1:]
     if at is not None:
         words = words[1:] or ["at"]
     for form, fixed, pattern in _FORMS:
@@ -275,6 +289,10 @@ def _argument(scenario: Scenario, name: str, word: str):
         return moment(word)
     if name == "DURATION":
         return duration(word)
+    if name == "COUNT":
+        if not word.isdigit() or not 0 < int(word) <= _MOST_PASSAGES:
+            raise ValueError(f"{word!r} must be a number from 1 to {_MOST_PASSAGES}")
+        return int(word)
     try:
         seconds = float(word)
     except ValueError:

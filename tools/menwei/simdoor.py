@@ -241,12 +241,16 @@ class SimDoor:
             answer |= await self._mechanics.ask("state")
         return answer
 
-    async def run(self, seconds: float, *, pace: float | None = None, stretch: float | None = None) -> None:
+    async def run(
+        self, seconds: float, *, pace: float | None = None, stretch: float | None = None, nap: float | None = None
+    ) -> None:
         """Let time pass: virtual, or simply wait when the clock is real."""
         if self.mode == "real":
             await asyncio.sleep(seconds)
         else:
-            options = [f"{name}={value}" for name, value in (("pace", pace), ("stretch", stretch)) if value]
+            options = [
+                f"{name}={value}" for name, value in (("pace", pace), ("stretch", stretch), ("nap", nap)) if value
+            ]
             self.running_s = seconds
             try:
                 await self.ask("run", seconds, *options)

@@ -46,6 +46,9 @@ _FOREVER = 0xFFFFFF
 _PIECE_S = 600
 _STRETCH_S = 6  # below the 8 s after which the firmware takes a task for stuck
 _PROMPT_AT_END_S = 15
+# With naps, which end in time by themselves.
+_NAP_PIECE_S = 7200
+_PROMPT_AFTER_NAPS_S = 3
 _PROMPT_S = 2  # a time that is at most so old is good enough to set a clock by
 _KEEPALIVE_S = 600
 _FIRST_START_S = 8
@@ -61,6 +64,7 @@ class Stage:
         broker_url: a broker that is there already, or None for an embedded one.
         database: the upstream's database, in the folder if None.
         settings, card_keys: what the door is provisioned with besides.
+        nap_s: how long a closed door's tasks may sleep while nothing happens (docs/simulator.md); None: 6 s, as ever.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Stage:
         database: Path | None = None,
         settings: dict | None = None,
         card_keys: list | None = None,
+        nap_s: float | None = None,
         mechanics: Mechanics | None = None,
         on_serial: Callable[[str], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
@@ -89,6 +94,7 @@ class Stage:
         self._own_broker: EmbeddedBroker | None = None
         self._settings = settings or {}
         self._card_keys = card_keys or []
+        self._nap_s = nap_s
         self._on_event = on_event
         self._random = random.Random(seed)
         # On somebody's own broker two simulations must not meet.
@@ -170,12 +176,14 @@ class Stage:
 
     async def pass_time(self, seconds: float, *, pace: float | None = None) -> None:
         """Let the world's time pass; long times pass quickly."""
+        nap_s = self._nap_s
+        prompt_s, longest_s = (_PROMPT_AFTER_NAPS_S, _NAP_PIECE_S) if nap_s else (_PROMPT_AT_END_S, _PIECE_S)
         while seconds > 0:
-            piece = min(seconds, _PIECE_S)
+            piece = min(seconds, longest_s)
             stretch = None
-            if seconds > _PROMPT_AT_END_S:
-                stretch, piece = _STRETCH_S, min(piece, seconds - _PROMPT_AT_END_S)
-            await self.door.run(piece, pace=pace, stretch=stretch)
+            if seconds > prompt_s:
+                stretch, piece = _STRETCH_S, min(piece, seconds - prompt_s)
+            await self.door.run(piece, pace=pace, stretch=stretch, nap=nap_s if stretch else None)
             seconds -= piece
 
     # What people do

@@ -1,0 +1,96 @@
+"""How long the door was closed, open and why, or unknown: the milliseconds of the running hour. Pure.
+
+    rate = Rate()
+    if not rate.add(category(door), elapsed_ms, now_s):     # at every step
+        finished = hourly.catch_up(rate, category(door), elapsed_ms, now_s)
+    rate.save(machine.RTC().memory, lock.cycles)            # now and then
+
+What happens once an hour, or when the clock is set, is in firmware/hourly.py. docs/closed-rate.md, "What is counted".
+"""
+
+from array import array
+from binascii import crc32
+
+from micropython import const
+
+_UNKNOWN = const(1)
+_PROPPED = const(2)
+_AJAR = const(3)
+_OPEN = const(4)
+_DOOR_OPEN = const(2)  # states of firmware.door: the leaf is open from here on
+
+# What a reset must not lose: milliseconds by category (storage.hours), then these.
+_CYCLES = const(14)
+_END_S = const(15)
+_CHECK = const(17)
+_WORDS = const(18)
+
+_HOUR_S = const(3600)
+_CORRECTION_S = const(60)
+_SLACK_MS = const(500)
+
+
+def category(door):
+    """Return which of the numbers of storage.hours this moment of a door counts for."""
+    if not door.sensed:
+        return _UNKNOWN
+    if door.ajar:
+        return _AJAR
+    if door.state < _DOOR_OPEN:
+        return 0
+    return _PROPPED if door.propped else _OPEN + door.cause
+
+
+class Rate:
+    """The running hour in `state`, as firmware.hourly knows it; `latest` is [closed, known] seconds of 24 hours."""
+
+    def __init__(self):
+        self.state = array("i", bytes(4 * _WORDS))
+        self.room_ms = 0  # of the running hour, still to come
+        self.resumed = False
+        self.day = array("H", bytes(96))  # closed and known seconds by hour of day
+        self.latest = [0, 0]
+        self.closings = bytearray(33)  # the last 32 by card, tenths of a second; behind them the place of the next
+        self.closer = 0
+        self._cycles = 0
+        self._saved = -1
+        self._checked = memoryview(self.state)[:_CHECK]
+
+    def add(self, which, elapsed_ms, now_s):
+        """So long it was one category, and now the clock says `now_s`; False if the hour ends or the clock was set."""
+        state = self.state
+        end_s = state[_END_S]
+        if now_s > end_s or now_s < end_s - _HOUR_S - _CORRECTION_S:
+            return False
+        room_ms = self.room_ms - elapsed_ms
+        ahead_ms = 1000 * (end_s - now_s) - room_ms
+        if ahead_ms >= 1000 + _SLACK_MS:
+            # The clock was set back: what comes again is not counted again.
+            again_ms = min(elapsed_ms, ahead_ms - _SLACK_MS)
+            elapsed_ms -= again_ms
+            room_ms += again_ms
+        if room_ms <= 0 or ahead_ms < -_SLACK_MS:
+            return False
+        state[which] += elapsed_ms
+        self.room_ms = room_ms
+        self.resumed = False
+        return True
+
+    def latched(self, latched_ms):
+        """The leaf has latched after a passage by card, so long after the release; 0 if that is not known."""
+        if latched_ms:
+            closings = self.closings
+            closings[closings[32]] = min(latched_ms // 100, 255)
+            closings[32] = closings[32] + 1 & 31
+
+    def save(self, memory, cycles):
+        """Once a second put the hour where a reset leaves it alone; `cycles` are those of the relay since the start."""
+        second = self.room_ms // 1000
+        if second == self._saved:
+            return
+        self._saved = second
+        state = self.state
+        state[_CYCLES] += cycles - self._cycles
+        self._cycles = cycles
+        state[_CHECK] = crc32(self._checked) & 0x3FFFFFFF
+        memory(state)
