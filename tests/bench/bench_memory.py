@@ -13,7 +13,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from menwei.build import BUNDLE, DOOR, ROOT, SERVICE, sources
+from menwei.build import DOOR, ROOT, SERVICE, sources
 from tests.bench.door_names import as_on_a_door
 from tests.bench.unix_port import TURN
 
@@ -93,7 +93,7 @@ def heap(board, from_source=False):
         shutil.copy(ROOT / "boards" / board / "board.py", target)
         for path in root.rglob("*" + ending):
             path = path.relative_to(root)
-            if path.parts[0] in (*SERVICE, BUNDLE + ending):
+            if path.parts[0] in SERVICE or len(path.parts) == 1:
                 (target / path).parent.mkdir(exist_ok=True)
                 shutil.copy(root / path, target / path)
         figures = run32("heap_door32.py", folder, {} if from_source else None)

