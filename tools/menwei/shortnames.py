@@ -141,13 +141,19 @@ def _kept(trees):
     return kept.union(*(module.split(".") for module in trees))
 
 
-def _constants(tree):
+def constants(tree):
     """Nodes of `_NAME = const(…)`: the compiler folds it wherever it stands, and no door has the name."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             function, name = node.value.func, node.targets[0]
             if isinstance(function, ast.Name) and function.id == "const" and isinstance(name, ast.Name):
                 yield name
+
+
+def interned(node):
+    """Whether a node is a string that is a name to the compiler, and could be one of ours."""
+    text = node.value if isinstance(node, ast.Constant) else None
+    return isinstance(text, str) and len(text) <= _INTERNED and text.isidentifier() and not keyword.iskeyword(text)
 
 
 def reusable(tree):
@@ -158,9 +164,9 @@ def reusable(tree):
             found[node.attr] += 1
         elif isinstance(node, ast.keyword) and node.arg:
             found[node.arg] += 1
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) <= _INTERNED:
+        elif interned(node):
             found[node.value] += 1
-    return [name for name, _ in found.most_common() if name.isidentifier() and not name.startswith("__")]
+    return [name for name, _ in found.most_common() if not name.startswith("__")]
 
 
 def shortnames(trees, foreign=(), known=()):
@@ -178,8 +184,8 @@ def shortnames(trees, foreign=(), known=()):
             if isinstance(name, str):
                 count[name] += 1
     kept = _kept(trees) | set(foreign)
-    constants = {node.id for tree in trees.values() for node in _constants(tree)}
-    wanted = {name for tree in trees.values() for name in _defined(tree)} - constants
+    folded = {node.id for tree in trees.values() for node in constants(tree)}
+    wanted = {name for tree in trees.values() for name in _defined(tree)} - folded
     wanted = {name for name in wanted if len(name) > 2 and not name.startswith("__") and name not in kept}
     where = {name: [] for name in wanted}
     for place in places(trees):
