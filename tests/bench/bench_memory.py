@@ -13,7 +13,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from menwei.build import DOOR, ROOT, SERVICE, sources
+from menwei.build import DOOR, ROOT, SERVICE
 from tests.bench.door_names import as_on_a_door
 from tests.bench.unix_port import TURN
 
@@ -106,13 +106,11 @@ def tap():
     """Return what a tap allocates in bytes: with hashing prepared, and without."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder)
-        for path in sources():
-            places = [path.with_suffix(".mpy")]
-            if path.parts[:2] == ("boards", "sim"):
-                places.append(Path(places[0].name))
-            for place in places:
+        for path in DOOR.rglob("*.mpy"):
+            place = path.relative_to(DOOR)
+            for place in [place, Path(place.name)] if place.parts[:2] == ("boards", "sim") else [place]:
                 (target / place).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy((DOOR / path).with_suffix(".mpy"), target / place)
+                shutil.copy(path, target / place)
         figures = run32("tap_door32.py", folder)
     return figures["tap"], figures["tap_unprepared"]
 

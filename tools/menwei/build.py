@@ -30,6 +30,7 @@ OUT = ROOT / "build" / "mpy"
 DOOR = ROOT / "build" / "door"
 SHORT = ROOT / "build" / "door-names.json"  # name to short name; several share one, the line tells which
 LINES = ROOT / "build" / "door-lines.json"  # module: of each of its lines the source's module and line
+MEMBERS = ROOT / "build" / "door-members.json"  # module: the bundle that it is in, and its names there
 SERVICE = ("firmware", "drivers", "storage", "sync")  # loaded on a door in normal service
 FOLDERS = (*SERVICE, "boards")
 
@@ -95,8 +96,8 @@ def _compile_changed(texts, out, names):
 
 
 def _carried(modules, boards):
-    """Return the texts of a door by name, the short names, and of each line of each text where it comes from."""
-    texts, places = bundled(modules)
+    """Return the texts of a door by name, the short names, of each line where it comes from, the names in bundles."""
+    texts, places, names = bundled(modules)
     slim = Slim(texts, foreign(boards), [*reusable(ast.parse(texts[RESIDENT])), *STATIC])
     result, origins = {}, {}
     for name in texts:
@@ -111,7 +112,7 @@ def _carried(modules, boards):
             first, source = starts[module]
             origins[name].append([source, line - first + 1])
         result[name] = said + text
-    return result, slim.short, origins
+    return result, slim.short, origins, names
 
 
 def build():
@@ -129,12 +130,13 @@ def build():
     modules = {
         ".".join(source.with_suffix("").parts): text for source, text in texts.items() if source.parts[0] in SERVICE
     }
-    carried, short, origins = _carried(modules, boards)
+    carried, short, origins, names = _carried(modules, boards)
     # The name of a module is in a door's table of names anyway; its path would be one more.
-    names = {Path(name.replace(".", "/") + ".py"): name for name in carried}
-    sizes = _compile_changed(boards | {path: carried[name] for path, name in names.items()}, DOOR, names)
+    paths = {Path(name.replace(".", "/") + ".py"): name for name in carried}
+    sizes = _compile_changed(boards | {path: carried[name] for path, name in paths.items()}, DOOR, paths)
     SHORT.write_text(json.dumps(short, indent=0, sort_keys=True) + "\n")
     LINES.write_text(json.dumps(origins) + "\n")
+    MEMBERS.write_text(json.dumps(names) + "\n")
     return sizes
 
 

@@ -22,6 +22,11 @@ from menwei.scopes import Scopes
 _COPY = "+"
 
 
+def _folded(name):
+    """A constant X is called _X when it is folded (menwei.slim): one of them only."""
+    return name.lstrip("_")
+
+
 class BundleError(Exception):
     """A module cannot be put together with others; the message names the place."""
 
@@ -119,6 +124,11 @@ class Bundle:
             if module not in self._members:
                 self.texts[module] = self._rewrite(module)
 
+    def names_of(self, member):
+        """Return a dict of what stands at the top of a member to its name in the bundle, imports included."""
+        found = {name: self._key(member, name) for name in self._scopes[member].module.bound}
+        return {name: self.names[key] for name, key in found.items() if key}
+
     # What a name means.
 
     def _origin(self, module, name):
@@ -152,21 +162,29 @@ class Bundle:
         """Return a dict of what stands at the top of a member to its name in the bundle."""
         wanted, users = {}, {}
         for module, scopes in self._scopes.items():
+            meant = set()  # all that the module may speak of
+            for name in sorted(scopes.module.bound):
+                key = self._key(module, name)
+                if key:
+                    wanted[key] = name if len(key) == 3 else key[1]
+                else:
+                    key = kind, origin, _ = self._origin(module, name)
+                    if kind == "module" and origin in self._members:
+                        meant |= {self._key(origin, other) for other in self._scopes[origin].module.bound}
+                meant.add(key)
+                users.setdefault(_folded(name), []).append((key, None))
             for scope in scopes.scopes:
-                for name in sorted(scope.bound):
-                    key = scope
-                    if scope is scopes.module:
-                        key = self._key(module, name)
-                        if key:
-                            wanted[key] = name if len(key) == 3 else key[1]
-                        else:
-                            key = self._origin(module, name)
-                    # A constant X is called _X when it is folded (menwei.slim).
-                    users.setdefault(name.lstrip("_"), set()).add(key)
+                for name in scope.bound if scope is not scopes.module else ():
+                    users.setdefault(_folded(name), []).append((scope, meant))
         taken = set(dir(builtins))
+
+        def alone(key, name):
+            # A local name is no trouble where nobody means this one.
+            return all(other == key or (meant and key not in meant) for other, meant in users.get(_folded(name), ()))
+
         return {
             key: name
-            if len(users[name.lstrip("_")]) == 1 and name not in taken
+            if name not in taken and alone(key, name)
             else f"{name}_{key[-2].removesuffix(_COPY).replace('.', '_')}"
             for key, name in wanted.items()
         }

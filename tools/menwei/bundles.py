@@ -1,8 +1,9 @@
 """Which modules a door carries together, and which by themselves.
 
-    texts, places = bundled({"firmware.door": text, …})
-    texts["door"]       # what stays in memory for as long as the door works
-    places["door"]      # [(1, "drivers.contacts"), …]: the line in the bundle at which each module begins
+    texts, places, names = bundled({"firmware.door": text, …})
+    texts["door"]           # what stays in memory for as long as the door works
+    places["door"]          # [(1, "drivers.contacts"), …]: the line in the bundle at which each module begins
+    names["storage.mac"]    # ["door", {"check": "check_storage_mac", …}]: the bundle of a module, and its names there
 
 | bundle | holds | is in memory |
 |---|---|---|
@@ -27,12 +28,12 @@ _ALONE = ("firmware.provision",)  # most starts do without
 
 
 def bundled(modules):
-    """Return the texts that a door carries by name, and of each bundle where its modules begin.
+    """Return the texts that a door carries by name, where in each bundle its modules begin, and what became of names.
 
     Raises:
         BundleError: modules cannot be put together; the message says why.
     """
-    places = {}
+    places, names = {}, {}
     once = literal(ast.parse(modules[_START]), "_ONCE")
     later = set().union(*(dropped(text) for name, text in modules.items() if name != _START))
     residents = closure(modules, [_ROOT], once)
@@ -45,4 +46,5 @@ def bundled(modules):
         bundle = Bundle(texts, members, name, later & set(members))
         places[name] = bundle.lines
         texts = bundle.texts
-    return texts, places
+        names |= {member: [name, bundle.names_of(member)] for member in members if member not in texts}
+    return texts, places, names
