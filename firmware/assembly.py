@@ -22,6 +22,7 @@ from drivers.signals import Player
 from firmware import config, systemclock
 from firmware.clock import Clock, Uptime
 from firmware.door import Door
+from firmware.forget import forget
 from firmware.kept import Kept
 from firmware.log import Log
 from firmware.passage import Passage
@@ -202,4 +203,5 @@ def build():
         log.error("journal", "flash fails", count=journal.failures)
     if store.damaged:
         log.error("boot", "settings damaged", copies=store.damaged, source=store.source)
+    forget()
     return service

@@ -17,6 +17,7 @@ from storage import ondemand
 _ONCE = (
     "firmware.assembly",
     "firmware.config",
+    "firmware.forget",
     "firmware.provision",
     "storage.cardmount",
     "storage.cardrevision",

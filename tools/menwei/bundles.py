@@ -18,12 +18,14 @@ dropped at two places, after a start and later, is in `setup` and stands by itse
 import ast
 
 from menwei.bundle import Bundle, BundleError, closure, dropped, literal
+from menwei.once import FORGET, forgetting
 
 RESIDENT, SETUP, PROOFS = "door", "setup", "proofs"
 BUNDLES = (RESIDENT, SETUP, PROOFS)
 _ROOT = "firmware.assembly"
 _START = "firmware.main"
 _PROVERS = ("drivers.classic", "drivers.ev2", "storage.copywatch")
+_AT_A_DESK = ("firmware.desk", "sync.upstream")  # never in a door
 _ALONE = ("firmware.provision",)  # most starts do without
 
 
@@ -39,6 +41,8 @@ def bundled(modules):
     residents = closure(modules, [_ROOT], once)
     for name in set(residents) & later:
         raise BundleError(f"{name} is dropped from memory and loaded at a start: import it in the function that needs it")
+    setup = (set(once) | {_ROOT, *_AT_A_DESK}) - later
+    modules = modules | {FORGET: forgetting(modules, residents, setup)}
     texts = modules
     for name, roots in ((RESIDENT, residents), (PROOFS, _PROVERS), (SETUP, once)):
         members = [member for member in closure(texts, roots) if member not in (*BUNDLES, *_ALONE)]
