@@ -22,6 +22,7 @@ from drivers.signals import Player
 from firmware import clockstart, config
 from firmware.clock import Uptime
 from firmware.door import Door
+from firmware.forget import forget
 from firmware.kept import Kept
 from firmware.log import Log
 from firmware.passage import Passage
@@ -215,4 +216,5 @@ def build():
         log.error("journal", "flash fails", count=journal.failures)
     if store.damaged:
         log.error("boot", "settings damaged", copies=store.damaged, source=store.source)
+    forget()
     return service

@@ -19,6 +19,7 @@ _ONCE = (
     "firmware.clockstart",
     "firmware.config",
     "firmware.policysource",
+    "firmware.forget",
     "firmware.provision",
     "storage.cardmount",
     "storage.cardrevision",

@@ -12,4 +12,5 @@ def drop(names):
     for name in names:
         if sys.modules.pop(name, None):
             package, _, module = name.partition(".")
-            delattr(sys.modules[package], module)
+            if module:
+                delattr(sys.modules[package], module)

@@ -26,8 +26,8 @@ def ram(image):
     install_interpreter()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "storage").mkdir()
-        for module in (DOOR / "storage").glob("*.mpy"):
-            shutil.copy(module, Path(folder) / "storage")
+        for module in (*DOOR.glob("*.mpy"), *DOOR.glob("storage/*.mpy")):
+            shutil.copy(module, Path(folder) / module.relative_to(DOOR))
         shutil.copy(image, folder)
         figures = run32("cards_door32.py", folder)
     return figures["cards"], figures["survey"], figures["dict"]

