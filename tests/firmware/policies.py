@@ -77,6 +77,11 @@ policies = st.fixed_dictionaries(
 doors = st.fixed_dictionaries(
     {"residents": st.sampled_from(([0], [], [0, 1], [0, 1, 2])), "open_s": st.just(5), "policy": policies}
 )
+doors_of_one_group = st.builds(
+    lambda resident, group: {"residents": [0] * resident, "open_s": 5, "policy": {"groups": {"0": group}}},
+    st.booleans(),
+    groups,
+)
 plain_cards = st.fixed_dictionaries(
     {
         "state": st.sampled_from(("live", "live", "live", "suspended", "cancelled")),
@@ -87,6 +92,29 @@ plain_cards = st.fixed_dictionaries(
         "group": st.integers(0, 3),
     }
 )
+good_cards = st.fixed_dictionaries(
+    {
+        "state": st.just("live"),
+        "from": st.just(0) | moments,
+        "until": moments,
+        "limited": st.sampled_from((False, False, True)),
+        "uses": st.sampled_from((1, 1, 0)),
+        "group": st.just(0),
+    }
+)
+# When a card is shown: some time, or near where its validity begins or ends, or where its grace does, days later.
+edges = st.tuples(
+    st.sampled_from(("from", "until", "until", "until")), st.integers(0, 4), st.sampled_from((-60, -1, 0, 1, 60))
+)
+
+
+def moment_of(card, when):
+    """Return the minute: `when` is one, or an edge of the card."""
+    if isinstance(when, int) or not card or card[when[0]] in (0, NO_END):
+        return when if isinstance(when, int) else BASE_MIN + when[2]
+    return card[when[0]] + when[1] * DAY_MIN + when[2]
+
+
 # How wide the bounds of the time are: synchronised, drift of days, hours, about the week that is the limit, years.
 widths = (
     st.just(0) | st.integers(0, 59) | st.integers(60, 2000) | st.integers(10_000, 10_100) | st.integers(0, 2_000_000)

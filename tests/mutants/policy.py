@@ -1,11 +1,15 @@
 """Lines of firmware/ that decide who may pass, and must not be otherwise; `python -m tests.mutants` tells the form."""
 
-_DECISION = ("tests/firmware/test_access.py::test_decision_equals_the_reference",)
+_DECISION = (
+    "tests/firmware/test_access.py::test_the_edges_of_validity_equal_the_reference",
+    "tests/firmware/test_access.py::test_decision_equals_the_reference",
+)
 _SCHEDULES = ("tests/firmware/test_access.py::test_schedules_equal_the_reference",)
 _FREE = (
     "tests/firmware/test_access.py::test_free_passage_equals_the_reference"
     " tests/firmware/test_access.py::test_a_clock_that_was_set_back_finds_no_first_card_in_the_future"
-    " tests/firmware/test_access.py::test_a_card_at_the_floor_is_no_first_card",
+    " tests/firmware/test_access.py::test_a_card_at_the_floor_is_no_first_card"
+    " tests/firmware/test_access.py::test_a_first_card_frees_the_door_to_the_end_of_the_longest_interval",
 )
 _HISTORIES = ("tests/firmware/test_histories.py",)
 _TRIES = ("tests/firmware/test_repeats.py",)
@@ -140,8 +144,8 @@ MUTANTS = [
         "firmware/policysource.py",
         "day = (day + 1) % 7",
         "day = day + 1 if day < 6 else last",
-        "sat-mon is not three days",
-        _SCHEDULES,
+        "sat-tue is not four days",
+        ("tests/firmware/test_access.py::test_every_range_of_days",),
     ),
     (
         "firmware/policysource.py",

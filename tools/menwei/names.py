@@ -119,7 +119,12 @@ def trust(number: int) -> str:
 
 
 # Alarms about a card: their detail is what it showed.
-_ABOUT_CARD = (record.ALARM_CANCELLED_CARD, record.ALARM_COPY_SUSPECTED, record.ALARM_MAGIC_CARD)
+_ABOUT_CARD = (
+    record.ALARM_CANCELLED_CARD,
+    record.ALARM_COPY_SUSPECTED,
+    record.ALARM_MAGIC_CARD,
+    record.ALARM_WRONG_TRIES,
+)
 _DETAILS = {
     record.CLOSED: "open for {:,} s",
     record.ALARM_ENDED: "after {:,} s",
