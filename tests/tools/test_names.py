@@ -2,6 +2,7 @@
 
 import re
 
+from firmware import config
 from menwei import names
 from menwei.build import ROOT
 from storage import record
@@ -81,3 +82,12 @@ def test_details_are_told_in_words():
     assert names.detail(record.REPEATED, record.UNKNOWN, 1200) == "1,200 refusals"
     assert names.detail(record.CLOSED, record.CAUSE_CARD, 4) == "open for 4 s"
     assert names.detail(200, 0, 4) == "-"
+    assert names.detail(record.ALARM, record.ALARM_SENSOR_FAULT, 1) == "leaf"
+    assert names.detail(record.ALARM_ENDED, record.ALARM_SENSOR_FAULT, 3) == "fire"
+    assert names.detail(record.ALARM, record.ALARM_SENSOR_FAULT, 9) == "9"
+
+
+def test_contacts_have_the_same_numbers_everywhere():
+    page = (ROOT / "docs" / "door.md").read_text().split("## Contacts")[1].split("## Causes")[0]
+    assert tuple(name for _, name in re.findall(r"^\| (\d) \| (\w+) ", page, re.M)) == names.CONTACTS
+    assert names.CONTACTS == config.CONTACTS
