@@ -46,6 +46,14 @@ class Validation(TestCase):
         self.assertEqual(strong, b"\x03\x02")
         self.assertEqual((accepted[0], accepted[3], accepted[63]), (0b110, 0b1000, 0b110))
 
+    def test_contacts(self):
+        self.refused({"contacts": ["leaf", "roof"]}, "contacts: a list of leaf, exit, fire, key")
+        self.refused({"contacts": ["leaf"], "supervised": ["exit"]}, "supervised: a list of contacts that also")
+        self.refused({"contacts": ["leaf", "fire"]}, "contacts: fire needs key")
+        settings = config.validate({"contacts": ["leaf", "fire", "key", "bolt"], "supervised": ["leaf"]})
+        self.assertEqual(settings["supervised"], ["leaf"])
+        self.assertEqual(config.validate({"contacts": []})["contacts"], [])
+
     def test_gains_of_the_receiver(self):
         self.refused({"reader_gain_db": 34}, "reader_gain_db")
         self.assertEqual(config.validate({"reader_gain_db": 48})["reader_gain_db"], 48)

@@ -395,6 +395,60 @@ class Doors(TestCase):
         self.assertEqual(runs, [False, False])
         self.assertEqual(self.service.log.lines, [("task", "failed")])
 
+    def test_a_task_that_fails_locks_no_door_in_a_fire(self):
+        self.contacts["fire"].pressed = True
+        self.step()
+
+        async def task():
+            raise RuntimeError("broken")
+
+        async def watch():
+            keeper = asyncio.create_task(self.service._keep(task))
+            await asyncio.sleep_ms(100)
+            keeper.cancel()
+
+        asyncio.run(watch())
+        self.assertTrue(self.lock.released)
+
+    def order(self, operation, argument=0):
+        command = Command()
+        command.operation = operation
+        command.argument = argument
+        return self.service.command(command)
+
+    def test_a_prop_by_command(self):
+        self.assertEqual(self.order(messages.OP_PROP, 600), messages.DONE)
+        self.step()
+        expected = [(record.COMMAND, messages.OP_PROP, 9), (record.MODE, record.MODE_PROPPED, 600)]
+        self.assertEqual(self.taken(), expected)
+        self.assertEqual(self.order(messages.OP_PROP, 86_401), messages.REFUSED_BY_DOOR)
+        self.assertEqual(self.order(messages.OP_PROP), messages.DONE)
+        self.step()
+        self.assertEqual(self.taken()[-1], (record.MODE, record.MODE_PROP_ENDED, 0))
+
+    def test_mute_by_command(self):
+        self.assertEqual(self.order(messages.OP_MUTE, 60), messages.DONE)
+        self.assertEqual(self.taken(), [(record.COMMAND, messages.OP_MUTE, 9), (record.MODE, record.MODE_MUTED, 60)])
+        self.assertEqual(self.order(messages.OP_MUTE, 86_401), messages.REFUSED_BY_DOOR)
+
+    def test_upstream_asks_for_a_reset_and_locks_nothing(self):
+        self.assertEqual(self.order(messages.OP_ASK_RESET), messages.REFUSED_BY_DOOR)
+        self.contacts["fire"].pressed = True
+        self.step()
+        self.taken()
+        self.assertEqual(self.order(messages.OP_ASK_RESET), messages.DONE)
+        expected = [(record.COMMAND, messages.OP_ASK_RESET, 9), (record.MODE, record.MODE_RESET_ASKED, 0)]
+        self.assertEqual(self.taken(), expected)
+        self.assertTrue(self.player.playing)
+        self.step(60_000)
+        self.assertTrue(self.lock.released)
+
+    def test_nothing_is_propped_or_muted_without_a_record(self):
+        self.journal.fails = True
+        for operation in (messages.OP_PROP, messages.OP_MUTE):
+            self.assertEqual(self.order(operation, 60), messages.REFUSED_BY_DOOR)
+        self.assertFalse(self.door.propped)
+
     def test_nobody_at_the_door_is_quiet(self):
         self.assertTrue(self.service.quiet())
         self.contacts["exit"].pressed = True

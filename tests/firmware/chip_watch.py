@@ -363,6 +363,7 @@ class Wires(WithWatch):
         self.contacts["leaf"].fault = 0
         self.step()
         self.assertEqual(self.recorder.alarms, {alarm})
+        self.assertEqual(self.door.name, "secured")  # the exit's wire says nothing about the leaf
         self.contacts["exit"].fault = 0
         self.step()
         self.assertEqual(self.recorder.alarms, set())

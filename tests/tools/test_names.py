@@ -2,6 +2,7 @@
 
 import re
 
+from firmware import config
 from menwei import names
 from menwei.build import ROOT
 from storage import record
@@ -90,3 +91,12 @@ def test_details_are_told_in_words():
     assert names.reason(record.SELF_TEST, record.TEST_FLASH) == "flash"
     assert names.detail(record.SELF_TEST, record.TEST_FLASH, failed) == "failed: flash, network"
     assert names.detail(record.ALARM, record.ALARM_SELF_TEST, failed) == "failed: flash, network"
+    assert names.detail(record.ALARM, record.ALARM_SENSOR_FAULT, 1) == "leaf"
+    assert names.detail(record.ALARM_ENDED, record.ALARM_SENSOR_FAULT, 3) == "fire"
+    assert names.detail(record.ALARM, record.ALARM_SENSOR_FAULT, 9) == "9"
+
+
+def test_contacts_have_the_same_numbers_everywhere():
+    page = (ROOT / "docs" / "door.md").read_text().split("## Contacts")[1].split("## Causes")[0]
+    assert tuple(name for _, name in re.findall(r"^\| (\d) \| (\w+) ", page, re.M)) == names.CONTACTS
+    assert names.CONTACTS == config.CONTACTS

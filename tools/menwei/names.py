@@ -136,6 +136,8 @@ _DETAILS = {
     record.READER: "{:,} times since the start",
     record.MODE: "{:,}",
 }
+# Numbers of docs/door.md: the detail of a sensor fault.
+CONTACTS = ("leaf", "exit", "fire", "key", "intercom", "tamper", "bolt", "handle")
 
 
 def about_card(kind_number: int, reason_number: int) -> bool:
@@ -162,6 +164,8 @@ def detail(kind_number: int, reason_number: int, number: int) -> str:
     if kind_number == record.SELF_TEST or (kind_number, reason_number) == (record.ALARM, record.ALARM_SELF_TEST):
         failed = [TESTS.get(item, str(item)) for item in range(1, 30) if number >> item & 1]
         return "failed: " + ", ".join(failed) if failed else NOTHING
+    if kind_number in (record.ALARM, record.ALARM_ENDED) and reason_number == record.ALARM_SENSOR_FAULT:
+        return CONTACTS[number - 1] if 1 <= number <= len(CONTACTS) else str(number)
     if not about_card(kind_number, reason_number):
         form = _DETAILS.get(kind_number)
         return form.format(number) if form and (number or kind_number == record.LIST) else NOTHING

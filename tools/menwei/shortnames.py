@@ -24,15 +24,15 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
 # Names that every MicroPython has in flash, by number in a `.mpy`: the builtin ones can only be attributes of ours.
 STATIC = (
-    *("append args bytecode clear copy count end endswith extend find from_bytes get index insert isalpha").split(),
-    *("isdigit islower isspace isupper items join key keys little lower lstrip pop popitem remove replace").split(),
-    *("reverse rfind rindex rsplit rstrip sep setdefault sort split start startswith step stop strip").split(),
-    *("to_bytes update upper value values").split(),
+    *["append", "args", "bytecode", "clear", "copy", "count", "end", "endswith", "extend", "find", "from_bytes", "get", "index", "insert", "isalpha"],
+    *["isdigit", "islower", "isspace", "isupper", "items", "join", "key", "keys", "little", "lower", "lstrip", "pop", "popitem", "remove", "replace"],
+    *["reverse", "rfind", "rindex", "rsplit", "rstrip", "sep", "setdefault", "sort", "split", "start", "startswith", "step", "stop", "strip"],
+    *["to_bytes", "update", "upper", "value", "values"],
 )
 STATIC_BUILTIN = (
-    *("abs all any bool bytearray bytes callable chr dict dir divmod eval exec getattr globals hasattr hash").split(),
-    *("id int isinstance issubclass iter len list map next object open ord pow print range repr round set").split(),
-    *("setattr sorted str sum tuple zip").split(),
+    *["abs", "all", "any", "bool", "bytearray", "bytes", "callable", "chr", "dict", "dir", "divmod", "eval", "exec", "getattr", "globals", "hasattr", "hash"],
+    *["id", "int", "isinstance", "issubclass", "iter", "len", "list", "map", "next", "object", "open", "ord", "pow", "print", "range", "repr", "round", "set"],
+    *["setattr", "sorted", "str", "sum", "tuple", "zip"],
 )
 _LETTERS = string.ascii_letters + string.digits
 _INTERNED = 10  # strings up to this length are names to the compiler, MICROPY_ALLOC_PARSE_INTERN_STRING_LEN
