@@ -5,7 +5,8 @@
     chip.fault("osf")
 
 The chip counts second by second and day by day, as its dividers do; nothing of it is computed from a calendar. Its own
-time differs from the world's by `ppm`. Not modelled: alarms that fire, square wave, temperature (25 °C always).
+time differs from the world's by `ppm`. Not modelled: the mode of 12 hours, alarms that fire, square wave, temperature
+(25 °C always).
 """
 
 from micropython import const

@@ -38,6 +38,7 @@ class FakeDoor:
         self.answers = True
         self.task = None
         self.refuse_time = 0
+        self.refusal = messages.TOO_LATE
         self._stack = contextlib.AsyncExitStack()
 
     def _key(self, purpose):
@@ -88,11 +89,11 @@ class FakeDoor:
             result = messages.TOO_LATE
         else:
             self.number = command.number
-            if command.operation == messages.OP_UNLOCK and not command.approved:
+            if command.operation in (messages.OP_UNLOCK, messages.OP_LOWER_CLOCK) and not command.approved:
                 result = messages.NOT_APPROVED
             elif command.operation == messages.OP_SET_TIME and self.refuse_time:
                 self.refuse_time -= 1
-                result = messages.TOO_LATE
+                result = self.refusal
             elif command.operation == messages.OP_SET_TIME:
                 self.trust, self.time = "synchronised", command.argument
         await self.commands.put((command, result))

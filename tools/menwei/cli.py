@@ -122,6 +122,37 @@ def listen(
         raise typer.Exit(1) from error
 
 
+@app.command("lower-clock")
+def lower_clock(
+    door: Annotated[str, typer.Argument(help="Name of the door.")],
+    broker: Annotated[str, typer.Option(help="mqtt://HOST:PORT")],
+    keys: Annotated[Path, typer.Option(help="Key file of the doors (mode 0600).")],
+    operator: Annotated[int, typer.Option(help="Who sends it, a number.")],
+    approver: Annotated[int, typer.Option(help="Who agreed to it, another number.")],
+    db: Annotated[Path, typer.Option(help="Database of menwei listen.")] = Path("upstream.db"),
+    reason: Annotated[int, typer.Option(help="Why, a number of the site.")] = 0,
+) -> None:
+    """Set a door whose clock is ahead back to this computer's time; look at that first (docs/time.md)."""
+    from menwei.keyfile import KeyFile
+    from menwei.lowerclock import lower_at_door
+    from menwei.store import Store
+
+    try:
+        store = Store(db)
+        try:
+            sending = lower_at_door(
+                _broker(broker), KeyFile.load(keys), store, door, operator=operator, approver=approver, reason=reason
+            )
+            result = asyncio.run(sending)
+        finally:
+            store.close()
+    except (OSError, ValueError) as error:
+        console.print(str(error), markup=False, style="red")
+        raise typer.Exit(1) from error
+    console.print(f"{door}: {result}", markup=False, highlight=False)
+    raise typer.Exit(0 if result == "done" else 1)
+
+
 @app.command()
 def broker(port: Annotated[int, typer.Option(help="Port on the loopback address; 0: any free one.")] = 1883) -> None:
     """Run the embedded broker, for trying things out."""
