@@ -40,7 +40,7 @@ def counted(script, what, how, count):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     total = re.search(r"I +refs: +([\d,]+)", process.stderr)
     if process.returncode or not total:
