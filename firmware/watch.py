@@ -110,6 +110,9 @@ class Watch:
         if door.state == doors.UNLOCKED or (door.state == doors.OPEN and not door.warning):
             self.busy()
         door.advance(elapsed_ms)
+        if door.latched_ms:
+            self.rate.latched(door.latched_ms)
+            door.latched_ms = 0
         if door.relay != self.lock.released:
             (self.lock.release if door.relay else self.lock.secure)()
         if door.events:
@@ -147,8 +150,6 @@ class Watch:
             self._recorder.note(kind, reason, self._passage.granted if by_card else None, detail)
             if kind == record.OPENED:
                 self.rate.state[_OPENINGS] += 1
-            elif kind == record.CLOSED and reason == record.CAUSE_CARD:
-                self.rate.latched(self.door.latched_ms)
             if kind == record.ALARM:
                 alarms.add(reason)
                 self._player.play(patterns.HELD if reason == record.ALARM_HELD_WARNING else patterns.ALARM)
