@@ -121,6 +121,7 @@ _DETAILS = {
     record.REPEATED: "{:,} refusals",
     record.READER: "{:,} times since the start",
     record.MODE: "{:,}",
+    record.HOUR: "hour {:,}",
 }
 
 
