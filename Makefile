@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+SCENARIO ?= a_day_at_a_door
 
 .DEFAULT_GOAL := help
 .PHONY: help setup sim test soak fuzz mutants bench instructions mpy lint fmt check clean
@@ -24,8 +25,8 @@ setup: $(STAMP) ## install the pinned tools into .venv
 mpy: $(STAMP) ## cross-compile everything that runs on the chip
 	$(BIN)/python -m menwei.build
 
-sim: $(STAMP) ## play a day at a simulated door; other scenarios or your own hands: ARGS=...
-	$(BIN)/menwei sim $(if $(ARGS),$(ARGS),--script a_day_at_a_door)
+sim: $(STAMP) ## play a day at a simulated door; SCENARIO=a_month_at_a_door, or with your own hands: ARGS=...
+	$(BIN)/menwei sim $(if $(ARGS),$(ARGS),--script $(SCENARIO))
 
 test: $(STAMP) ## run all tests
 	$(BIN)/pytest -n auto --dist loadfile $(ARGS)

@@ -50,7 +50,7 @@ class Rate:
         self.resumed = False
         self.day = array("H", bytes(96))  # closed and known seconds by hour of day
         self.latest = [0, 0]
-        self.closings = bytearray(33)  # the last 32 by card, tenths of a second; behind them the place of the next
+        self.closings = bytearray(33)  # tenths of a second of the last 32; behind them the place of the next
         self.closer = 0
         self._cycles = 0
         self._saved = -1
@@ -77,11 +77,10 @@ class Rate:
         return True
 
     def latched(self, latched_ms):
-        """The leaf has latched after a passage by card, so long after the release; 0 if that is not known."""
-        if latched_ms:
-            closings = self.closings
-            closings[closings[32]] = min(latched_ms // 100, 255)
-            closings[32] = closings[32] + 1 & 31
+        """The leaf has latched, so long after the release."""
+        closings = self.closings
+        closings[closings[32]] = min(latched_ms // 100, 255)
+        closings[32] = closings[32] + 1 & 31
 
     def save(self, memory, cycles):
         """Once a second put the hour where a reset leaves it alone; `cycles` are those of the relay since the start."""

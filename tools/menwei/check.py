@@ -6,7 +6,8 @@
 
 The journal is read from the flash image by `menwei.image`, which shares no code with the firmware; the expectation is
 written by hand. An expectation file has one line per kind of event in the order in which they must come: `kind reason
-who count`, where `who` is a name of the scenario or `-`, and `count` says how often in a row.
+who count`, where `who` is a name of the scenario or `-`, and `count` says how often in a row. Lines between `repeat 20`
+and `end` come twenty times one after another.
 """
 
 from __future__ import annotations
@@ -91,13 +92,24 @@ class Report:
 def read_expectation(path: Path) -> list[Line]:
     """The expected events, one entry for each; raises ValueError with the line's number."""
     lines: list[Line] = []
+    begin, times = 0, 0  # of the block that is repeated; 0 times: there is none
     for number, raw in enumerate(path.read_text().splitlines(), 1):
         words = raw.partition("#")[0].split()
         if not words:
             continue
-        if len(words) != _FIELDS or not words[3].isdigit() or not int(words[3]):
-            raise ValueError(f"{path}:{number}: write: kind reason who count")
-        lines += [Line(*words[:3])] * int(words[3])
+        if words[0] == "repeat" and len(words) == 2 and words[1].isdigit() and int(words[1]) and not times:
+            begin, times = len(lines), int(words[1])
+        elif words == ["end"] and times:
+            lines += lines[begin:] * (times - 1)
+            times = 0
+        elif len(words) != _FIELDS or not words[3].isdigit() or not int(words[3]):
+            raise ValueError(
+                f"{path}:{number}: write: kind reason who count, or a block of them from 'repeat 5' to 'end'"
+            )
+        else:
+            lines += [Line(*words[:3])] * int(words[3])
+    if times:
+        raise ValueError(f"{path}: 'end' is missing")
     return lines
 
 

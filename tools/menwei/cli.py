@@ -23,6 +23,7 @@ from menwei.simdoor import SimError
 
 SCENARIOS = Path(__file__).with_name("scenarios")
 BY_HAND = "by_hand"
+_A_DAY = "a_day_at_a_door"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -90,6 +91,8 @@ def sim(
         else:
             work = run.by_hand(parse(path), folder, seed, _broker(broker), db, console)
         code = 0 if asyncio.run(work) else 1
+        if script == _A_DAY and code == 0:
+            console.print("a whole month: make sim SCENARIO=a_month_at_a_door", highlight=False)
     except (ScenarioError, SimError, OSError, ValueError) as error:
         console.print(f"[bold red]{type(error).__name__}[/]", end=" ")
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)

@@ -246,7 +246,10 @@ def _care(door: str, entries: list[Entry]) -> Care:
     care = Care(door, from_s=entries[0].time, until_s=entries[-1].time)
     for before, entry in pairwise((None, *entries)):
         if entry.kind == record.HOUR:
-            counts = hours.unpack(entry.payload)
+            try:
+                counts = hours.unpack(entry.payload)
+            except ValueError:
+                continue  # told already
             care.relay_cycles += counts[hours.CYCLES]
             care.closer = counts[hours.CLOSER] / 10 or care.closer
         elif entry.kind == record.READER:

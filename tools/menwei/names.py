@@ -135,6 +135,7 @@ _DETAILS = {
     record.REPEATED: "{:,} refusals",
     record.READER: "{:,} times since the start",
     record.MODE: "{:,}",
+    record.HOUR: "hour {:,}",
 }
 # Numbers of docs/door.md: the detail of a sensor fault.
 CONTACTS = ("leaf", "exit", "fire", "key", "intercom", "tamper", "bolt", "handle")
