@@ -37,7 +37,19 @@ STATIC_BUILTIN = (
 _LETTERS = string.ascii_letters + string.digits
 _INTERNED = 10  # strings up to this length are names to the compiler, MICROPY_ALLOC_PARSE_INTERN_STRING_LEN
 # The interpreter looks for these in objects of any class, and may find ours.
-_PROTOCOLS = {"send", "throw", "close", "pend_throw", "ioctl", "read", "readinto", "readline", "write", "mount", "umount"}
+_PROTOCOLS = {
+    "send",
+    "throw",
+    "close",
+    "pend_throw",
+    "ioctl",
+    "read",
+    "readinto",
+    "readline",
+    "write",
+    "mount",
+    "umount",
+}
 
 
 def _is_exception(name, bases):
