@@ -173,5 +173,5 @@ def test_what_must_come_out(tmp_path):
     path.write_text("closed_s 1 2\n")
     assert len(ratereport.compare(ratereport.read_expectation(path), report)) == 2
     path.write_text("closed_s many\n")
-    with pytest.raises(ValueError, match="x.rate:1"):
+    with pytest.raises(ValueError, match=r"x\.rate:1"):
         ratereport.read_expectation(path)

