@@ -24,6 +24,7 @@ FIRST = const(4)  # number of the first interval (firmware/hours.py)
 COUNT = const(5)  # how many there are
 GROUPS = const(64)  # and behind them the number of the row of each group. Row 0 is that of free passage, and
 SOON = const(2)  # in it: how many days are soon
+ARMED = const(6)  # where row 1 begins: when alarms are heard at the door
 # Flags.
 RESIDENT = const(1)  # judged in its favour while the time leaves room
 AT_FLOOR = const(2)  # let in while the clock stands at its floor

@@ -77,7 +77,7 @@ def _lock_down(service, command):
     modes = service.recorder.modes
     (modes.add if begins else modes.discard)(record.MODE_LOCKED_DOWN)
     service.recorder.note(record.MODE, record.MODE_LOCKED_DOWN if begins else record.MODE_LOCK_DOWN_ENDED)
-    service.free_passage()
+    service.follow_hours()
     service.log.info("command", "lock-down", on=begins, operator=command.operator)
     service.recorder.changed()
     return messages.DONE

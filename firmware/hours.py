@@ -54,6 +54,15 @@ class Hours:
         self.free = free
         return changed
 
+    def armed(self, earliest_min, latest_min, trust):
+        """Tell whether alarms are heard at the door; they are as long as it may be the time for it."""
+        return (
+            self._table[access.ARMED] & access.ALWAYS > 0
+            or trust == record.FLOOR
+            or self.open(access.ARMED, earliest_min, earliest_min)
+            or self.open(access.ARMED, latest_min, latest_min)
+        )
+
     def entered(self, earliest_min, latest_min, trust):
         """A card was let in; it may be the first one for which free passage waits."""
         if self._first_in and trust != record.FLOOR and self.open(_FREE, earliest_min, latest_min):

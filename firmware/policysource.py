@@ -21,6 +21,8 @@ _KEYS = (
     "free",
     "free_holidays",
     "first_in",
+    "armed",
+    "armed_holidays",
     "expiry_soon_days",
     "antipassback",
 )
@@ -226,6 +228,10 @@ def compiled(settings):
     holidays = _holidays(".free_holidays", given.get("free_holidays", "closed"))
     soon_days = _whole(".expiry_soon_days", given.get("expiry_soon_days", 7), 0, _MOST_DAYS)
     rows = [(holidays, 0, soon_days, 0, 0, len(spans))]
+    armed = _spans(".armed", given.get("armed", []))
+    flags = _holidays(".armed_holidays", given.get("armed_holidays", "ignored"))
+    rows.append((flags if "armed" in given else access.ALWAYS, 0, 0, 0, len(spans), len(armed)))
+    spans += armed
     numbers = bytearray(access.GROUPS)
     for group in range(access.GROUPS):
         name = str(group)
@@ -257,7 +263,8 @@ def policy(settings):
     parts = compiled(settings)
     table, spans = parts[:2]
     hours = None
-    if len(spans) or any(not table[row * access.ROW] & access.ALWAYS for row in table[-access.GROUPS :]):
+    timed = len(spans) or not table[access.ARMED] & access.ALWAYS
+    if timed or any(not table[row * access.ROW] & access.ALWAYS for row in table[-access.GROUPS :]):
         from firmware.hours import Hours
 
         hours = Hours(*parts)

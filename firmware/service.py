@@ -164,7 +164,7 @@ class Service:
             self.passage.prepare()
             self.passage.settle()
             self.reader.settle()
-            self.free_passage()
+            self.follow_hours()
             watch.rate.save(watch.memory, watch.lock.cycles)
             self._warn(record.ALARM_JOURNAL_FILLING, _FILLING_PERCENT)
             self._warn(record.ALARM_JOURNAL_FULL, _FULL_PERCENT)
@@ -189,14 +189,16 @@ class Service:
         finally:
             ondemand.drop(clockcare.MODULES)
 
-    def free_passage(self):
-        """Let everybody pass while the policy says so."""
+    def follow_hours(self):
+        """Let everybody pass, and alarms be heard, while the policy says so."""
         clock = self.clock
         hours = self.passage.hours
-        if hours and hours.turns(clock.earliest_min, clock.latest_min, clock.trust, self.passage.locked_down):
+        if not hours:
+            return
+        self.watch.arm(hours.armed(clock.earliest_min, clock.latest_min, clock.trust))
+        if hours.turns(clock.earliest_min, clock.latest_min, clock.trust, self.passage.locked_down):
             recorder = self.recorder
-            if not recorder.note(record.MODE, record.MODE_FREE if hours.free else record.MODE_FREE_ENDED):
-                hours.free = False  # no door is released without a record
+            recorder.note(record.MODE, record.MODE_FREE if hours.free else record.MODE_FREE_ENDED)
             (recorder.modes.add if hours.free else recorder.modes.discard)(record.MODE_FREE)
             self.watch.door.free_passage(hours.free)
             recorder.changed()

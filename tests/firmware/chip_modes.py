@@ -46,11 +46,11 @@ class Modes(chip_service.Doors):
 
     def test_free_passage_is_recorded_and_suspended_in_a_lock_down(self):
         hours = self.hours()
-        self.service.free_passage()
+        self.service.follow_hours()
         self.assertEqual(self.taken(), [])
         hours.free_now = True
-        self.service.free_passage()
-        self.service.free_passage()
+        self.service.follow_hours()
+        self.service.follow_hours()
         begins, ends = [(record.MODE, record.MODE_FREE, 0), True], [(record.MODE, record.MODE_FREE_ENDED, 0), False]
         self.assertEqual(self.taken(), begins)
         self.assertEqual(self.lock_down(1), messages.DONE)
@@ -58,13 +58,13 @@ class Modes(chip_service.Doors):
         self.assertEqual(self.lock_down(0), messages.DONE)
         self.assertEqual(self.taken()[2:], begins)
         hours.free_now = False
-        self.service.free_passage()
+        self.service.follow_hours()
         self.assertEqual(self.taken(), ends)
 
     def test_free_passage_needs_no_journal(self):
         self.hours().free_now = True
         self.journal.fails = True
-        self.service.free_passage()
+        self.service.follow_hours()
         self.assertEqual(self.taken(), [True])
         self.assertEqual(self.service.state()["alarms"], [record.ALARM_UNRECORDED])
 
@@ -72,6 +72,17 @@ class Modes(chip_service.Doors):
         self.hours().free_now = True
         self.keep_house()
         self.assertEqual(self.taken(), [(record.MODE, record.MODE_FREE, 0), True])
+
+    def test_alarms_are_heard_by_schedule(self):
+        hours = self.hours()
+        hours.armed_now = False
+        self.service.follow_hours()
+        self.service.follow_hours()
+        self.assertEqual(self.taken(), [(record.MODE, record.MODE_DISARMED, 0)])
+        self.assertFalse(self.service.watch.armed)
+        hours.armed_now = True
+        self.service.follow_hours()
+        self.assertEqual(self.taken(), [(record.MODE, record.MODE_ARMED, 0)])
 
     def test_what_is_shown_after_a_card(self):
         shown = self.service.shown
@@ -84,8 +95,7 @@ class Modes(chip_service.Doors):
         passage.notice = 0
         for reason in range(1, record.PASSED_BACK + 1):
             shown(reason)
-            expected = patterns.CANCELLED if reason == record.CANCELLED else patterns.REFUSED
-            self.assertEqual(self.player.played, expected)
+            self.assertEqual(self.player.played, patterns.answer(reason))
         self.assertEqual(len(self.service.log.lines), record.PASSED_BACK + 2)
         self.player.played = None
         passage.notice = SILENT

@@ -145,7 +145,7 @@ class Tables(TestCase):
             "free": ["mon-fri 08:00-18:00"],
         }
         table, spans, dates, *_ = policysource.compiled(settings(given))
-        self.assertEqual((len(table), len(spans), len(dates)), (4 * access.ROW + 64, 3, 1))
+        self.assertEqual((len(table), len(spans), len(dates)), (5 * access.ROW + 64, 3, 1))
         self.assertEqual(type(spans), array)
 
     def is_open(self, made, group, *minutes):
@@ -198,3 +198,16 @@ class Tables(TestCase):
         after = gc.mem_alloc()
         self.assertTrue(answer and hours.free)
         self.assertEqual(after - before, 0)
+
+    def test_alarms_are_heard_always_or_in_their_intervals(self):
+        _, hours = made({"free": ["08:00-09:00"]})
+        self.assertTrue(hours.armed(at(0, 3), at(0, 3), record.SYNCHRONISED))
+        _, hours = made({"armed": ["mon-fri 22:00-06:00"], "free": ["08:00-09:00"]})
+        for day, hour, armed in ((0, 21, False), (0, 22, True), (1, 5, True), (1, 6, False), (5, 23, False)):
+            minute = at(day, hour)
+            self.assertEqual(bool(hours.armed(minute, minute, record.SYNCHRONISED)), armed)
+        # whoever does not know the time lets them be heard
+        self.assertTrue(hours.armed(at(0, 12), at(0, 12), record.FLOOR))
+        self.assertTrue(hours.armed(at(0, 20), at(0, 22), record.HELD))
+        _, hours = made({"armed": []})
+        self.assertFalse(hours.armed(at(0, 3), at(0, 3), record.SYNCHRONISED))

@@ -201,7 +201,7 @@ MUTANTS = [
     ),
     (
         "firmware/commands.py",
-        "service.free_passage()",
+        "service.follow_hours()",
         "",
         "a lock-down begins with the door free",
         _MODES,
