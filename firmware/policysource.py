@@ -66,7 +66,7 @@ def _list(place, value):
 
 
 def _holidays(place, value):
-    if value not in _HOLIDAYS:
+    if not isinstance(value, str) or value not in _HOLIDAYS:
         _refuse(place, '"closed", "sunday" or "ignored"')
     return _HOLIDAYS[value]
 

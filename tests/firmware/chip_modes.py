@@ -39,6 +39,26 @@ class Modes(chip_service.Doors):
             self.assertEqual(self.kept.get("lockdown"), 0)
             self.assertFalse((record.MODE, record.MODE_LOCKED_DOWN, 0) in self.taken())
 
+    def test_a_lock_down_leaves_the_way_out_key_intercom_and_operator(self):
+        self.lock_down(1)
+        for name, cause in (
+            ("exit", record.CAUSE_EXIT),
+            ("key", record.CAUSE_KEY),
+            ("intercom", record.CAUSE_INTERCOM),
+        ):
+            self.taken()
+            self.contacts[name].pressed = True
+            self.step()
+            self.assertEqual(self.taken(), [(record.RELEASED, cause, 0), "release"])
+            self.step(10_000)
+        self.taken()
+        self.assertEqual(self.service.command(chip_service.Command()), messages.DONE)
+        self.assertEqual(self.taken(), [(record.COMMAND, messages.OP_UNLOCK, 9), "release"])
+        self.step(10_000)
+        self.contacts["fire"].active = True
+        self.step()
+        self.assertTrue(self.lock.released)
+
     def hours(self):
         self.door.free_passage = self.trace.append
         self.service.passage.hours = chip_service.Hours()

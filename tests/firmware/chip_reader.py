@@ -5,6 +5,7 @@ import sys
 from unittest import TestCase
 
 from drivers.credential import CLASSIC, FALSE, LOST, NTAG424, PROVEN, UID, Credential
+from firmware.passage import SILENT, SOON
 from firmware.reader import Reader
 from storage import record
 
@@ -324,6 +325,12 @@ class Task(TestCase):
             shown = [("present", PROVEN), ("shown", record.OK)]
             after = ["look", "lost", ("alert", record.ALARM_MAGIC_CARD)]
             self.assertEqual(self.run_for(), ["release"] + shown + after)
+            # A card that ends soon is looked at as any other; an unknown one that is not answered is let be.
+            for notice, looked in ((SOON, after), (SILENT, [])):
+                self.passage.notice = notice
+                self.trace.clear()
+                self.cards.looks = [4]
+                self.assertEqual(self.run_for(), ["release"] + shown + looked)
         finally:
             sys.modules.pop("drivers.magic")
             if before[0]:

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from policies import DAY_MIN, FOREVER_MIN, NO_END, compiled, entry_of, moments, named, plain_cards, row_of
 
-from firmware import access, policysource
+from firmware import access, config, policysource
 from firmware.passback import PassBack
 from storage import record
 
@@ -191,6 +191,25 @@ def test_every_range_of_days():
             days = policysource._days(text)
             named_days = {reference_access.DAYS[day] for day in range(7) if days >> day & 1}
             assert named_days == reference_access.days_of(text)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text("mon-fri 0123:./", max_size=12),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(("0", "week", "2026-10-01")), inner),
+    max_leaves=4,
+)
+PLACES = ("groups", "utc_offset_min", "holidays", "exceptions", "free", "free_holidays", "first_in", "antipassback")
+
+
+@given(st.dictionaries(st.sampled_from((*PLACES, "expiry_soon_days", "x")), anything, max_size=2) | anything)
+def test_whatever_stands_in_the_file_is_taken_or_refused_by_name(given_policy):
+    """No other error: a door that meets one would not say what is wrong."""
+    try:
+        checked = config.validate({"policy": given_policy})
+    except ValueError as error:
+        assert str(error).startswith("policy")
+    else:
+        assert policysource.policy(checked)
 
 
 def test_a_card_at_the_floor_is_no_first_card():

@@ -178,6 +178,13 @@ MUTANTS = [
     ),
     ("firmware/passage.py", "self.notice = SILENT", "pass", "every unknown card is answered", _PASSAGE),
     (
+        "firmware/reader.py",
+        "if self._magic_alarm and passage.notice != SILENT and kind == UID and cards.sak & _SAK_CLASSIC:",
+        "if self._magic_alarm and not passage.notice and kind == UID and cards.sak & _SAK_CLASSIC:",
+        "a rewritable card that ends soon is not noticed",
+        ("tests/firmware/chip_reader.py",),
+    ),
+    (
         "firmware/repeats.py",
         "if count == _TRIES and uptime_s - tries[_WRONG_S] >= _QUIET_S:",
         "if count == _TRIES:",
