@@ -34,10 +34,11 @@ def look(service):
         recorder.alarm_on(record.ALARM_CLOCK_LOST)
     else:
         recorder.alarm_off(record.ALARM_CLOCK_LOST)
-    if clock.doubt:
+    waits = clock.doubt and clock.doubt[2]
+    if waits:
         recorder.changed()  # the next state makes upstream send its time again
     if clock.trust:
-        return uptime_s + (_SOON_S if clock.doubt else _LATER_S)
+        return uptime_s + (_SOON_S if waits else _LATER_S)
     if ntp_host:
         asyncio.create_task(_ask(service, ntp_host))
     return uptime_s + _SOON_S

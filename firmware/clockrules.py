@@ -21,6 +21,10 @@ CONFIRM_S = const(600)
 # five years old. What is beyond waits ten minutes for its confirmation.
 _OFF_S = const(31_622_400)
 _FIRST_S = const(157_852_800)
+# What is beyond these no message of upstream confirms, only two persons do: a clock that runs is not off by a day, and
+# no door that was dark for eight years is put back without anybody looking at it.
+_RUNNING_S = const(86_400)
+_DARK_S = const(252_460_800)
 # Upstream cuts its time to whole seconds, and a message may be under way for 3 s until its deadline.
 _LATE_S = const(4)
 _SLACK_S = const(10)
@@ -38,10 +42,12 @@ def explained(clock, step_s):
 
 
 def judge(clock, time_s, uptime_s):
-    """Say what becomes of an authenticated time; `clock.doubt` remembers one that waits for its confirmation.
+    """Say what becomes of an authenticated time.
 
-    It is confirmed by another one that agrees, `CONFIRM_S` later or more, in whichever session: a server that starts
-    before its own clock is set breaks all sessions and makes new ones within seconds, so a session proves nothing.
+    `clock.doubt` remembers one that waits for its confirmation: its distance from uptime, since when, and whether
+    messages can confirm it at all. It is confirmed by another one that agrees, `CONFIRM_S` later or more, in whichever
+    session: a server that starts before its own clock is set breaks all sessions and makes new ones within seconds, so
+    a session proves nothing.
     """
     step_s = clock.step_to(time_s, uptime_s)
     if step_s is None:
@@ -50,15 +56,16 @@ def judge(clock, time_s, uptime_s):
         clock.doubt = None
         return TAKE
     offset_s = time_s - uptime_s
-    if clock.doubt:
-        first_s, since_s = clock.doubt
+    near = abs(step_s) <= (_RUNNING_S if clock.trust else _DARK_S)
+    if near and clock.doubt:
+        first_s, since_s, _ = clock.doubt
         age_s = uptime_s - since_s
         if abs(offset_s - first_s) <= _SLACK_S + age_s // 1000 * clock.drift_ppm // 1000:
             if age_s < CONFIRM_S:
                 return DOUBT
             clock.doubt = clock.anchor = None  # what was measured until now was measured by another time
             return TAKE
-    clock.doubt = offset_s, uptime_s
+    clock.doubt = offset_s, uptime_s, near
     return DOUBT
 
 

@@ -33,8 +33,11 @@ def set_time(service, command):
     if verdict == clockrules.REFUSE:
         return messages.REFUSED_BY_DOOR
     service.recorder.alarm_on(record.ALARM_CLOCK_DOUBTED, abs(time_s - clock.now_s))
-    service.log.warning("clock", "doubted: confirmed by a time that agrees in 10 minutes", step=time_s - clock.now_s)
-    service.look_s = clock.doubt[1] + clockrules.CONFIRM_S + _AFTER_S  # then it asks for it
+    _, since_s, near = clock.doubt
+    if near:
+        service.look_s = since_s + clockrules.CONFIRM_S + _AFTER_S  # then it asks for it
+    words = "a time that agrees in 10 minutes confirms it" if near else "only two persons can set it"
+    service.log.warning("clock", "doubted: " + words, step=time_s - clock.now_s)
     return messages.DOUBTED
 
 

@@ -170,10 +170,8 @@ class Rig:
                 self.look()
 
     def go_ten_years_ahead(self):
-        """Upstream is wrong for more than ten minutes."""
-        wrong = self.set(self.truth() + TEN_YEARS_S)
-        self.pass_s(601)
-        return wrong, self.set(self.truth() + TEN_YEARS_S)
+        """Two persons are wrong: no message alone does that."""
+        return self.lower(self.truth() + TEN_YEARS_S)
 
     def records(self, *kinds):
         """(kind, reason, detail) of what the journal holds."""

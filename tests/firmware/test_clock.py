@@ -170,15 +170,39 @@ def test_ten_years_ahead_wait_for_their_confirmation_and_are_withdrawn_by_the_ri
     assert clock.now_s == FLOOR_S + DAY_S + 70 and clock.trust == record.SYNCHRONISED
     assert take(clock, FLOOR_S + DAY_S + 240, 300) == TAKE
     assert clock.doubt is None
-    assert take(clock, wrong_s + 700, 820) == DOUBT  # from the beginning
+
+
+def test_ten_years_ahead_are_taken_from_nobody_alone_at_any_grade():
+    """However often upstream says so: residents get in all the time."""
+    for grade in (record.FLOOR, record.HELD, record.SYNCHRONISED):
+        clock = Clock(FLOOR_S, 50)
+        uptime_s = 60
+        if grade:
+            take(clock, FLOOR_S + DAY_S, uptime_s)
+        if grade == record.HELD:
+            uptime_s += 2 * DAY_S
+        clock.update(uptime_s)
+        assert clock.trust == grade
+        wrong_s = clock.now_s + 10 * YEAR_S
+        for later_s in range(0, 20 * 3600, 3600):
+            assert take(clock, wrong_s + later_s, uptime_s + later_s) == DOUBT
+            clock.update(uptime_s + later_s)
+            assert -4 <= clock.now_s - (wrong_s - 10 * YEAR_S + later_s) <= 0
+
+
+def test_a_running_clock_is_confirmed_within_a_day_and_no_further():
+    for step_s, verdict in ((3600, TAKE), (DAY_S - 10, TAKE), (DAY_S + 10, DOUBT)):
+        clock = Clock(FLOOR_S, 50)
+        take(clock, FLOOR_S + DAY_S, 0)
+        assert take(clock, FLOOR_S + DAY_S + 60 + step_s, 60) == DOUBT
+        assert take(clock, FLOOR_S + DAY_S + 700 + step_s, 700) == verdict
 
 
 def test_two_wrong_times_that_do_not_agree_confirm_nothing():
     clock = Clock(FLOOR_S, 50)
-    take(clock, FLOOR_S + DAY_S, 60)
-    assert take(clock, FLOOR_S + 9 * YEAR_S, 120) == DOUBT
-    assert take(clock, FLOOR_S + 10 * YEAR_S, 120 + 700) == DOUBT
-    assert take(clock, FLOOR_S + 10 * YEAR_S + 700, 120 + 1400) == TAKE
+    assert take(clock, FLOOR_S + 3 * YEAR_S, 120) == DOUBT
+    assert take(clock, FLOOR_S + 4 * YEAR_S, 120 + 700) == DOUBT
+    assert take(clock, FLOOR_S + 4 * YEAR_S + 700, 120 + 1400) == TAKE
 
 
 def test_a_step_back_is_doubted_as_well_and_never_goes_behind_the_floor():

@@ -47,6 +47,13 @@ MUTANTS = [
     ),
     (
         "firmware/clockrules.py",
+        "near = abs(step_s) <= (_RUNNING_S if clock.trust else _DARK_S)",
+        "near = True",
+        "upstream alone takes a door ten years ahead, and locks its residents out",
+        _CLOCK,
+    ),
+    (
+        "firmware/clockrules.py",
         "return abs(step_s) <= _SLACK_S + (1 << clock.uncertainty)",
         "return step_s <= _SLACK_S + (1 << clock.uncertainty)",
         "a step back is not doubted",
