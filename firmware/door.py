@@ -220,7 +220,28 @@ class Door:
                 self.prop(0)
         if self.state >= OPEN:
             self._stand_open(elapsed_ms)
-        self._supervise(elapsed_ms)
+        # Exit button, bolt and latch.
+        self._lasts(_EXIT, record.ALARM_EXIT_STUCK, self.exit_held, elapsed_ms)
+        closed = self.state < OPEN and self.sensed
+        thrown = self.thrown
+        if thrown is not None:
+            # A bolt that is back though it should be out may wait for the leaf: then the leaf is open, or ajar.
+            waits = not thrown and not self.relay and (not closed or self._moved)
+            self._lasts(_BOLT, record.ALARM_LOCK_FAULT, thrown == self.relay and not waits, elapsed_ms)
+            if self._lasts(_LATCH, 0, waits and closed, elapsed_ms) and not self.ajar:
+                self._stray(True)
+        if self.ajar and self.sensed:
+            if self._shut:
+                if self._rest_ms >= _UNSTEADY_MS and thrown is not False:
+                    self._stray(False)
+            elif self._rest_ms >= _STANDS_MS:
+                self._stray(False)
+                self._opened(_MAX_MS)
+        elif closed and self._moved and thrown is not False:
+            self._moved = False
+            if self._trip_ms >= 0:
+                self.latched_ms = self._trip_ms
+                self._trip_ms = -1
 
     def _drive(self):
         self.relay = self.releasing or self.fire or self.free
@@ -324,27 +345,3 @@ class Door:
             if lasted and alarm:
                 self.events.append((record.ALARM, alarm, 0))
         return lasted
-
-    def _supervise(self, elapsed_ms):
-        """Bolt, latch and exit button."""
-        self._lasts(_EXIT, record.ALARM_EXIT_STUCK, self.exit_held, elapsed_ms)
-        closed = self.state < OPEN and self.sensed
-        thrown = self.thrown
-        if thrown is not None:
-            # A bolt that is back though it should be out may wait for the leaf: then the leaf is open, or ajar.
-            waits = not thrown and not self.relay and (not closed or self._moved)
-            self._lasts(_BOLT, record.ALARM_LOCK_FAULT, thrown == self.relay and not waits, elapsed_ms)
-            if self._lasts(_LATCH, 0, waits and closed, elapsed_ms) and not self.ajar:
-                self._stray(True)
-        if self.ajar and self.sensed:
-            if self._shut:
-                if self._rest_ms >= _UNSTEADY_MS and thrown is not False:
-                    self._stray(False)
-            elif self._rest_ms >= _STANDS_MS:
-                self._stray(False)
-                self._opened(_MAX_MS)
-        elif closed and self._moved and thrown is not False:
-            self._moved = False
-            if self._trip_ms >= 0:
-                self.latched_ms = self._trip_ms
-                self._trip_ms = -1

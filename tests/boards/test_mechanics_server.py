@@ -64,8 +64,8 @@ class Chip(Peer):
 
     def follow(self, line):
         word, pin, level = line.split()
-        assert word == "in"
-        self.pins[int(pin)] = level
+        assert word in ("in", "load")
+        self.pins[int(pin)] = level if word == "in" else f"{level} ohm"
 
     def out(self, pin, level):
         self.send(f"out {pin} {level}")
@@ -169,6 +169,27 @@ def test_the_chip_sees_and_moves_the_door(mechanics, host):
     chip.until(TAMPER, "-")
     host.ask("hold 0")
     until(lambda: host.state()["secured"])
+    chip.close()
+
+
+def test_wires_and_the_resistors_at_their_end(mechanics, host):
+    chip = Chip(mechanics)
+    host.ask("eol exit 1")
+    chip.until(EXIT, "2000 ohm")
+    host.ask("exit 1")
+    chip.until(EXIT, "1000 ohm")
+    host.ask("wire exit short")
+    chip.until(EXIT, "0 ohm")
+    chip.close()
+    chip = Chip(mechanics)
+    assert chip.pins[EXIT] == "0 ohm"
+    host.ask("wire exit cut")
+    chip.until(EXIT, "- ohm")
+    host.ask("eol exit 0")
+    chip.until(EXIT, "-")
+    host.ask("wire tamper cut")
+    chip.until(TAMPER, "-")
+    assert host.ask("wire roof cut") is None
     chip.close()
 
 
