@@ -155,4 +155,4 @@ def slow(figure, reference, percent, already):
     """Whether a closer has become slow: from `percent` of the reference on; it ends half-way back, lest it flicker."""
     if already:
         percent = (percent + 100) >> 1
-    return 0 < reference * percent <= figure * 100
+    return reference * percent <= figure * 100

@@ -17,7 +17,9 @@ resume = hourly.resume
 def write(finished, recorder, log, rate, kept, slow_percent):
     """Record the hours that are over, from what `take` returned; look whether the closer has become slow."""
     rate.closer = hourly.quicker(rate.closings)
-    if rate.closer:
+    if not slow_percent:
+        kept.set("closer", 0)  # it is learnt anew when somebody wants to be warned again
+    elif rate.closer:
         if not kept.get("closer"):
             kept.set("closer", rate.closer)  # how quick it is when it is in order
         already = record.ALARM_CLOSER_SLOW in recorder.alarms

@@ -178,12 +178,15 @@ class Watch:
 
     def _catch_up(self, which, elapsed_ms):
         """The hour is over, or the clock was set."""
-        from firmware import upkeep
+        try:
+            from firmware import upkeep
 
-        hours = upkeep.take(self.rate, which, elapsed_ms, self._clock.now_s)
-        if hours:
-            upkeep.write(hours, self._recorder, self._log, self.rate, self.kept, self._closer_percent)
-        ondemand.drop(upkeep.MODULES)
+            hours = upkeep.take(self.rate, which, elapsed_ms, self._clock.now_s)
+            if hours:
+                upkeep.write(hours, self._recorder, self._log, self.rate, self.kept, self._closer_percent)
+            ondemand.drop(upkeep.MODULES)
+        except MemoryError:
+            pass  # a door goes on without; the next step tries again
 
     def _cause(self, name, cause):
         """A contact that lets the lock go: recorded once per press, and the door stays free while it is held.

@@ -52,6 +52,34 @@ def test_stretch_ends_when_somebody_comes(door):
     assert "exit" in serial
 
 
+def test_a_nap_lets_long_quiet_times_pass_with_the_watchdog_fed(door):
+    """A day in a few dozen wakings; a firmware that feeds each second has its half second of punctuality for it."""
+    door.start(do="dog")
+    door.ask("run", 86400, "stretch=6", "nap=3540")
+    after = door.state()
+    assert 0 <= after["t_us"] - 86_400_000_000 < 100_000
+    code, serial = quit_door(door)
+    assert code == 0
+    assert 24 <= int(serial.strip().splitlines()[-1].split()[-1]) < 100
+
+
+def test_there_is_no_nap_while_the_door_is_open_or_somebody_comes(door):
+    door.start()
+    door.ask("run", 600, "stretch=6", "nap=300")
+    door.ask("exit", 1)
+    door.ask("run", 0.1, "stretch=6", "nap=300")
+    assert door.state()["relay"] == 1
+    door.ask("exit", 0)
+    door.ask("run", 4, "stretch=6", "nap=300")
+    assert door.state()["relay"] == 0
+    door.ask("hold", 1)
+    door.ask("force")
+    door.ask("run", 3600, "stretch=6", "nap=3540")
+    serial = quit_door(door)[1]
+    # With a nap of 59 min there would be a handful of seconds in all; with 6 s there are some 500.
+    assert int([line for line in serial.splitlines() if " seconds " in line][-1].split()[-1]) > 400
+
+
 def test_pace(door):
     door.start()
     began = time.monotonic()

@@ -168,6 +168,14 @@ class Hours(TestCase):
         self.assertEqual(self.rate.closer, 58)
         self.assertEqual(self.recorder.changes, [])
 
-    def test_no_warning_where_none_is_wanted(self):
-        self.assertFalse(hourly.slow(250, 60, 0, False))
-        self.assertTrue(hourly.slow(250, 60, 150, False))
+    def test_no_warning_where_none_is_wanted_and_a_new_closer_is_learnt(self):
+        self.close(32, 60)
+        for percent, learnt in ((0, 0), (150, 120)):
+            for _ in range(32):
+                self.rate.latched(12_000)
+            finished = upkeep.take(self.rate, 0, 3_600_000, self.now_s + 3600)
+            self.now_s += 3600
+            self.assertEqual(len(finished), 1)
+            upkeep.write(finished, self.recorder, self.log, self.rate, self.kept, percent)
+            self.assertEqual(self.kept.get("closer"), learnt)
+        self.assertEqual(self.recorder.changes, [])

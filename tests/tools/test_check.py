@@ -199,3 +199,13 @@ def test_people():
     people = people_by_pseudonym({"anna": "04A1"}, lambda uid: bytes(5) + uid)
     assert people == {"000000000004a1": "anna"}
     assert Line("a", "b", "c") == Line("a", "b", "c")
+
+
+def test_a_block_is_repeated(tmp_path):
+    path = tmp_path / "x.expected"
+    path.write_text("boot power_on - 1\nrepeat 3\npassed card - 1\nclosed card - 1\nend\n")
+    assert [line.kind for line in read_expectation(path)] == ["boot", *["passed", "closed"] * 3]
+    for text in ("repeat 3\n", "end\n", "repeat 0\nend\n", "repeat 2\nrepeat 2\nend\n"):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="x.expected"):
+            read_expectation(path)

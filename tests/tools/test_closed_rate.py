@@ -125,12 +125,27 @@ def test_a_damaged_hour_is_told():
     assert "add up to 0" in closed_rate(log.entries).problems[0]
 
 
-def test_events_tell_the_same():
+def test_what_was_counted_is_compared_with_the_events():
+    """Openings and closings tell the same seconds; where they do not, somebody should look."""
     log = Log()
-    log.add(record.OPENED, time=100)
-    log.add(record.CLOSED, time=160)
-    log.add(record.OPENED, time=3590)
-    assert closedrate.from_events(log.entries, 0, 3600) == (3530, 70)
+    begin_s = MIDNIGHT * 3600
+    for start_s, end_s in ((100, 160), (3590, 3700)):
+        log.add(record.OPENED, record.CAUSE_CARD, begin_s + start_s)
+        if end_s > 3600:
+            log.hour(0, counts(card=70))
+        log.add(record.CLOSED, record.CAUSE_CARD, begin_s + end_s)
+    assert closedrate.open_by_events(log.entries) == ({MIDNIGHT: 70, MIDNIGHT + 1: 100}, set())
+    log.hour(1, counts(card=99))
+    assert closed_rate(log.entries).problems == []
+    log.hour(2, counts(card=40))
+    assert "40 s open, its records of opening and closing say 0 s" in closed_rate(log.entries).problems[0]
+    # Somebody set the clock, or the power was lost, while it stood open: the events cannot tell.
+    for kind in (record.CLOCK, record.BOOT):
+        log = Log()
+        log.add(record.OPENED, record.CAUSE_CARD, begin_s + 100)
+        log.add(kind, time=begin_s + 200)
+        log.hour(0, counts(card=3500))
+        assert closed_rate(log.entries).problems == []
 
 
 def test_the_packing_is_that_of_the_docs():
@@ -165,6 +180,8 @@ def test_the_command(tmp_path):
 def test_what_must_come_out(tmp_path):
     """The expectation names ranges; what lies outside, and a cause that nobody expected, is told."""
     log = Log()
+    log.add(record.OPENED, record.CAUSE_CARD, MIDNIGHT * 3600 + 10)
+    log.add(record.CLOSED, record.CAUSE_CARD, MIDNIGHT * 3600 + 40)
     log.hour(0, counts(card=30))
     report = closed_rate(log.entries)
     path = tmp_path / "x.rate"

@@ -32,6 +32,10 @@ def test_header_and_cards():
     ("text", "form", "arguments", "at"),
     [
         ("07:10 tap anna 0.6", "tap NAME [SECONDS]", ("anna", 0.6), timedelta(hours=7, minutes=10)),
+        ("pass anna 20", "pass NAME COUNT", ("anna", 20), None),
+        ("closer 12s", "closer DURATION", (12.0,), None),
+        ("2026-03-05 08:00 prop 3h", "prop DURATION", (10800.0,), datetime(2026, 3, 5, 8, tzinfo=UTC)),
+        ("2026-03-05 08:00", "at", (), datetime(2026, 3, 5, 8, tzinfo=UTC)),
         ("tap zhao", "tap NAME [SECONDS]", ("zhao", None), None),
         ("cut", "cut [DURATION]", (None,), None),
         ("cut 30s", "cut [DURATION]", (30.0,), None),
@@ -73,6 +77,9 @@ def test_steps(text, form, arguments, at):
         ("renew anna tomorrow", "no date"),
         ("card late 04000001", "stands before the first step"),
         ("start 2026-01-01", "stands before the first step"),
+        ("nap 59m", "stands before the first step"),
+        ("pass anna 0", "must be a number from 1"),
+        ("2026-03-05 pull", "is no date"),
     ],
 )
 def test_mistakes_name_line_and_remedy(text, words):
@@ -102,6 +109,11 @@ def test_mistakes_name_line_and_remedy(text, words):
 def test_mistakes_in_cards(text, words):
     with pytest.raises(ScenarioError, match=words):
         parse_text(text + "\nsettle")
+
+
+def test_nap():
+    assert parse_text(HEAD + "settle").nap_s is None
+    assert parse_text(HEAD + "nap 59m\nsettle").nap_s == 3540
 
 
 def test_a_scenario_without_steps_is_one():

@@ -171,6 +171,7 @@ def closed_rate(
             last = max(counted) if until_s is None else until_s // 3600 - 1
             report.rows += _rows(door, {h: counted.get(h) for h in range(min(counted), last + 1)}, offset_min, spans)
         report.care.append(_care(door, found))
+        _compare(door, found, report)
     return report
 
 
@@ -261,18 +262,42 @@ def _care(door: str, entries: list[Entry]) -> Care:
     return care
 
 
-def from_events(entries: Iterable[Entry], begin_s: int, end_s: int) -> tuple[int, int]:
-    """(closed, open) seconds between two moments by the records *opened* and *closed* alone: to compare with.
-
-    Only for stretches in which the door had power, its contact was sound, and the clock was not set.
-    """
-    open_s, since_s = 0, None
+def open_by_events(entries: list[Entry]) -> tuple[dict[int, int], set[int]]:
+    """Seconds open by hour, from the records *opened* and *closed* alone, and the hours of which they cannot tell."""
+    open_s: dict[int, int] = defaultdict(int)
+    spoilt: set[int] = set()
+    since_s: int | None = None
     for entry in entries:
-        if entry.kind == record.OPENED:
+        hour = entry.time // 3600
+        if entry.kind in (record.BOOT, record.CLOCK) or entry.trust == record.FLOOR:
+            spoilt.update((hour, (entry.time + entry.detail) // 3600) if entry.kind == record.CLOCK else (hour,))
+            if since_s is not None:
+                spoilt.update(range(since_s // 3600, hour + 1))
+            since_s = None
+        elif entry.kind == record.OPENED:
             since_s = entry.time
         elif entry.kind == record.CLOSED and since_s is not None:
-            open_s += max(0, min(entry.time, end_s) - max(since_s, begin_s))
+            for part in range(since_s // 3600, hour + 1):
+                open_s[part] += max(0, min(entry.time, (part + 1) * 3600) - max(since_s, part * 3600))
             since_s = None
     if since_s is not None:
-        open_s += max(0, end_s - max(since_s, begin_s))
-    return end_s - begin_s - open_s, open_s
+        spoilt.update(range(since_s // 3600, entries[-1].time // 3600 + 1))
+    return open_s, spoilt
+
+
+def _compare(door: str, entries: list[Entry], report: Report) -> None:
+    """What a door counted, and what its events say: two ways to the same number, a second or two for each opening."""
+    open_s, spoilt = open_by_events(entries)
+    for entry in entries:
+        if entry.kind != record.HOUR or entry.trust == record.FLOOR or entry.detail in spoilt:
+            continue
+        try:
+            counts = hours.unpack(entry.payload)
+        except ValueError:
+            continue
+        if counts[hours.UNKNOWN]:
+            continue
+        counted_s = hours.HOUR_S - counts[hours.CLOSED] - counts[hours.AJAR]
+        if abs(counted_s - open_s[entry.detail]) > 2 + 2 * counts[hours.OPENINGS]:
+            told = f"it counted {counted_s} s open, its records of opening and closing say {open_s[entry.detail]} s"
+            report.problems.append(f"{door}: record {entry.seq}: {told}")
