@@ -107,8 +107,10 @@ def tap():
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder)
         for path in DOOR.rglob("*.mpy"):
-            place = path.relative_to(DOOR)
-            for place in [place, Path(place.name)] if place.parts[:2] == ("boards", "sim") else [place]:
+            places = [path.relative_to(DOOR)]
+            if places[0].parts[:2] == ("boards", "sim"):
+                places.append(Path(path.name))
+            for place in places:
                 (target / place).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, target / place)
         figures = run32("tap_door32.py", folder)

@@ -2,8 +2,8 @@
 
     text = as_on_a_door(text)       # journal.append_long(…) becomes journal._d(…)
 
-What is a part of a bundle is imported from there (menwei.bundles). Translated are attributes that neither the script nor a script that it imports defines itself or lists as NOT_A_DOORS,
-and what it imports from the door's modules.
+What is a part of a bundle is imported from there (menwei.bundles). Translated are attributes that neither the script
+nor a script that it imports defines itself or lists as NOT_A_DOORS, and what it imports from the door's modules.
 """
 
 import ast

@@ -194,7 +194,8 @@ def test_a_copy_in_a_bundle_leaves_the_module_to_the_others(tmp_path):
         ({"firmware.root": "from storage import one\n\none.gone()\n"}, r"firmware.root:3: storage.one has no gone"),
         (
             {
-                "firmware.root": "from storage import one\n\n\ndef f():\n    from storage import rare\n\n    rare.Fault()\n"
+                "firmware.root": "from storage import one\n\n\ndef f():\n"
+                "    from storage import rare\n\n    rare.Fault()\n"
             },
             r"firmware.root:7: Fault is not of storage.rare",
         ),
@@ -250,7 +251,8 @@ def test_a_resident_that_somebody_drops_is_refused():
 
 def test_condensed_lines_know_where_they_come_from():
     text = (
-        '"""A module."""\n\n# said\nimport sys\n\n\nclass Thing:\n    """Says nothing."""\n\n\ndef f(\n    value,  # first\n'
+        '"""A module."""\n\n# said\nimport sys\n\n\nclass Thing:\n    """Says nothing."""\n\n\n'
+        "def f(\n    value,  # first\n"
         '    other=(1,\n           2),\n):\n    """Doc."""\n    if value:  # why\n        pass\n    return [\n'
         '        "# no comment",\n        value,\n    ]\n'
     )

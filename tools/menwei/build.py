@@ -2,10 +2,11 @@
 
     python -m menwei.build            # compile what changed, print a table of sizes
 
-`build/mpy` holds the modules as they are written, for tests that look inside them; `build/door` is what a door
-carries: constants inlined and private names short (menwei.slim). Both keep the shape of the sources
-(`storage/journal.py` becomes `storage/journal.mpy`), so the same import names work from source and from bytecode. A
-module that does not compile stops the build with its name.
+`build/mpy` holds the modules as they are written, for tests that look inside them: `storage/journal.py` becomes
+`storage/journal.mpy`. `build/door` is what a door carries: constants inlined and names short (menwei.slim), what stays
+in memory put together as one module (menwei.bundles), a line for each statement (menwei.condense). `firmware.main` is
+imported from both alike. A traceback of the second is read with menwei.origin. A module that does not compile stops the
+build with its name.
 """
 
 import ast
@@ -136,9 +137,10 @@ def build():
     # The name of a module is in a door's table of names anyway; its path would be one more.
     paths = {Path(name.replace(".", "/") + ".py"): name for name in carried}
     sizes = _compile_changed(boards | {path: carried[name] for path, name in paths.items()}, DOOR, paths)
-    SHORT.write_text(json.dumps(short, indent=0, sort_keys=True) + "\n")
-    LINES.write_text(json.dumps(origins) + "\n")
-    MEMBERS.write_text(json.dumps(names) + "\n")
+    for path, content in ((SHORT, short), (LINES, origins), (MEMBERS, names)):
+        partial = path.with_suffix(f".{os.getpid()}.tmp")
+        partial.write_text(json.dumps(content, sort_keys=True) + "\n")
+        partial.replace(path)
     return sizes
 
 

@@ -18,7 +18,6 @@ import builtins
 from menwei.edits import Text
 from menwei.scopes import Scopes
 
-
 _COPY = "+"
 
 

@@ -10,29 +10,33 @@ if whoever reads it has the old numbers.
 import io
 import token
 import tokenize
+from itertools import pairwise
 
 _SPACE = (tokenize.NL, tokenize.COMMENT)
 
 
+def _written(parts):
+    """Put the words of a statement together, on one line."""
+    text = parts[0].string
+    for before, part in pairwise(parts):
+        text += part.string if part.start == before.end else " " + part.string
+    return text
+
+
 def _statements(text):
     """Yield (indentation, text, line number, is it a docstring) of each logical line."""
-    depth, words, first = 0, [], None
+    depth, parts = 0, []
     for part in tokenize.generate_tokens(io.StringIO(text).readline):
         if part.type == token.INDENT:
             depth += 1
         elif part.type == token.DEDENT:
             depth -= 1
         elif part.type == token.NEWLINE:
-            yield depth, "".join(words), first.start[0], all(kind == token.STRING for kind in kinds)
-            words, first = [], None
+            docstring = all(word.type == token.STRING for word in parts)
+            yield depth, _written(parts), parts[0].start[0], docstring
+            parts = []
         elif part.type not in _SPACE and part.type != token.ENDMARKER:
-            if first is None:
-                first, kinds = part, []
-            elif part.start != last.end:
-                words.append(" ")
-            words.append(part.string)
-            kinds.append(part.type)
-            last = part
+            parts.append(part)
 
 
 def condense(text):

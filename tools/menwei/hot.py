@@ -1,4 +1,4 @@
-"""The names that a module uses most, said first: MicroPython numbers names as it meets them, and small numbers are short.
+"""The names that a module uses most, said first: names are numbered as they come, and small numbers are short.
 
 print(said_first(text))     # if not __name__: append.state.poll.…
 
