@@ -207,5 +207,5 @@ def test_a_block_is_repeated(tmp_path):
     assert [line.kind for line in read_expectation(path)] == ["boot", *["passed", "closed"] * 3]
     for text in ("repeat 3\n", "end\n", "repeat 0\nend\n", "repeat 2\nrepeat 2\nend\n"):
         path.write_text(text)
-        with pytest.raises(ValueError, match="x.expected"):
+        with pytest.raises(ValueError, match=r"x\.expected"):
             read_expectation(path)
