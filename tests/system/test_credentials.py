@@ -149,11 +149,11 @@ async def test_a_card_that_proves_itself_opens_and_a_copy_of_its_uid_does_not(ho
     proven = record.evidence(0, record.KIND_NTAG424, 1)
     false = record.evidence(0, record.KIND_NTAG424)
     assert shown == [
-        (record.GRANTED, record.OK, proven),
+        (record.GRANTED, record.ABOVE_FLOOR, proven),
         (record.REFUSED, record.UNKNOWN, record.evidence(0, record.KIND_UID)),
         (record.REFUSED, record.NOT_PROVEN, false),
         (record.ALARM, record.ALARM_COPY_SUSPECTED, false),
-        (record.GRANTED, record.OK, proven),
+        (record.GRANTED, record.ABOVE_FLOOR, proven),
     ]
 
 
@@ -162,7 +162,7 @@ async def test_a_uid_card_is_marked_weak_and_a_door_may_do_without(house):
     assert await door.show(CLASSIC_UID.hex())
     strict = await house(listed=[("uid", CLASSIC_UID)], kinds=["ntag424"])
     assert not await strict.show(CLASSIC_UID.hex())
-    for shown, expected in ((door, (record.GRANTED, record.OK)), (strict, (record.REFUSED, record.TOO_WEAK))):
+    for shown, expected in ((door, (record.GRANTED, record.ABOVE_FLOOR)), (strict, (record.REFUSED, record.TOO_WEAK))):
         await shown.door.stop()
         assert shown.said(record.GRANTED, record.REFUSED) == [(*expected, record.evidence(0, record.KIND_UID))]
 
