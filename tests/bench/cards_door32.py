@@ -4,7 +4,8 @@ import gc
 import sys
 from hashlib import sha256
 
-sys.modules["machine"] = sys.modules["socket"] = sys  # the bundle imports them, the list needs neither
+for name in ("board", "esp32", "machine", "socket"):
+    sys.modules[name] = sys  # the bundles import them, the list needs none
 
 from storage import cardmount, cardpages, ondemand
 from storage.allowlist import Allowlist
