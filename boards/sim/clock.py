@@ -22,7 +22,7 @@ _NEVER = const(1 << 60)
 NEVER = _NEVER
 _SOFT_DEPTH = const(8)  # MICROPY_SCHEDULER_DEPTH of the ESP32
 _QUIET_US = const(15000000)  # how long nothing must have happened before tasks may be late
-_AWAKE_US = const(500000)  # tasks are punctual for so long after a sleep: each of them runs, the watchdog is fed
+_AWAKE_US = const(300000)  # tasks are punctual for so long after a sleep: each of them runs, the watchdog is fed
 _SLACK_US = const(100000)  # how far busy tasks may run past the limit
 _LOOK_MASK = const(255)  # so many jumps between two looks at the control channel
 

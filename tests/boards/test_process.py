@@ -53,7 +53,7 @@ def test_stretch_ends_when_somebody_comes(door):
 
 
 def test_a_nap_lets_long_quiet_times_pass_with_the_watchdog_fed(door):
-    """A day in a few dozen wakings; a firmware that feeds each second has its half second of punctuality for it."""
+    """A day in a few dozen wakings; a firmware that feeds each second has a moment of punctuality for it."""
     door.start(do="dog")
     door.ask("run", 86400, "stretch=6", "nap=3540")
     after = door.state()

@@ -23,11 +23,13 @@ from rich.table import Table
 
 from menwei import names
 from menwei.image import Journal
+from menwei.journalscan import Record
 from menwei.store import Event
-from storage.record import HOUR
+from storage.record import CLOCK, HELD, HOUR
 
 NOBODY = "-"
 _FIELDS = 4
+_CORRECTION_S = 5  # docs/records.md, kind "clock"
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,12 @@ def line_of(kind: int, reason: int, pseudonym: str, people: Mapping[str, str]) -
 def compare(expected: list[Line], stored: list[Event], journal: Journal, people: Mapping[str, str]) -> Report:
     """Compare the three, one event at a time; upstream and journal bit by bit.
 
-    What a door records each hour is no event: the closed rate judges it (menwei.closedrate).
+    What a door records each hour is no event: the closed rate judges it (menwei.closedrate). Nor is a correction of a
+    clock that ran on by itself.
     """
-    upstream = [line_of(event.kind, event.reason, event.pseudonym, people) for event in stored if event.kind != HOUR]
-    told = [found for found in journal.records if found.kind != HOUR]
+    heard = [event for event in stored if not _routine(event)]
+    told = [found for found in journal.records if not _routine(found)]
+    upstream = [line_of(event.kind, event.reason, event.pseudonym, people) for event in heard]
     written = [line_of(found.kind, found.reason, found.pseudonym.hex(), people) for found in told]
     report = Report(_rows(expected, upstream, written))
     report.problems += [f"journal: {problem}" for problem in journal.problems]
@@ -142,6 +146,11 @@ def compare(expected: list[Line], stored: list[Event], journal: Journal, people:
             found = str(lines[index]) if index < len(lines) else "nothing more"
             report.problems.append(f"event {index + 1}: expected is {wanted}, {name} has {found}")
     return report
+
+
+def _routine(found: Event | Record) -> bool:
+    corrected = found.kind == CLOCK and found.reason == HELD and found.detail <= _CORRECTION_S
+    return found.kind == HOUR or corrected
 
 
 def _first_difference(one: list, other: list) -> int | None:

@@ -72,12 +72,11 @@ def show(report: Report, console: Console, *, maintenance: bool = False) -> None
 
 def _show_rates(report: Report, console: Console) -> None:
     table = Table(title="Closed rate: closed of closed and open (关门率)", title_justify="left")
-    for name in ("door", "day", "closed rate"):
+    for name in ("door", "day", "rate"):
         table.add_column(name, no_wrap=True)
-    for name in ("closed s", "open s", "unknown s", "propped s", "ajar s"):
+    for name in ("closed s", "open s", "unknown s"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("open by cause, s")
-    table.add_column("openings", justify="right")
+    table.add_column("what it was open for, s")
     for row in report.rows:
         table.add_row(row.door, f"{row.day} {row.shift}".strip(), *_cells(row))
     total = report.total()
@@ -85,8 +84,9 @@ def _show_rates(report: Report, console: Console) -> None:
         console.print("no record of an hour: the doors have not served for an hour yet")
         return
     table.add_section()
-    table.add_row("all", "", *_cells(total))
+    table.add_row("all", "", *_cells(total)[:-1], "")
     console.print(table)
+    console.print(f"open for, s: {_why(total) or 'nothing'}", highlight=False)
     if total.rate is not None:
         reached = "reached" if total.rate >= TARGET else "not reached"
         console.print(f"{per_cent(total.rate)} closed; {TARGET:.0%} is {reached}", highlight=False)
@@ -94,20 +94,30 @@ def _show_rates(report: Report, console: Console) -> None:
 
 def _cells(row: Row) -> list[str]:
     style = "" if row.rate is None or row.rate >= TARGET else "[bold red]"
-    seconds = (row.closed_s, row.open_s, row.unknown_s, row.propped_s, row.ajar_s)
-    causes = ", ".join(f"{name} {count:,}" for name, count in sorted(row.by_cause.items(), key=lambda of: -of[1]))
-    return [style + per_cent(row.rate), *(f"{count:,}" for count in seconds), causes, f"{row.openings:,}"]
+    return [
+        style + per_cent(row.rate),
+        *(f"{count:,}" for count in (row.closed_s, row.open_s, row.unknown_s)),
+        _why(row),
+    ]
+
+
+def _why(row: Row) -> str:
+    """What it was open for, most first."""
+    parts = {"propped": row.propped_s, "ajar": row.ajar_s} | row.by_cause
+    if "none" in parts:
+        parts["forced"] = parts.pop("none")
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(parts.items(), key=lambda of: -of[1]) if count)
 
 
 def _show_care(report: Report, console: Console) -> None:
     table = Table(title="Maintenance", title_justify="left")
-    for name in ("door", "from", "until", "relay cycles", "restarts", "reader faults", "closer s", "due"):
+    for name in ("door", "until", "relay cycles", "restarts", "reader faults", "closer s", "due"):
         table.add_column(name)
     for care in report.care:
-        begin, end = (f"{datetime.fromtimestamp(at + UNIX_2020, UTC):%Y-%m-%d}" for at in (care.from_s, care.until_s))
+        end = f"{datetime.fromtimestamp(care.until_s + UNIX_2020, UTC):%Y-%m-%d}"
         closer = "" if care.closer is None else f"{care.closer:.1f}"
         counts = (f"{care.relay_cycles:,}", str(care.restarts), str(care.reader_faults), closer)
-        table.add_row(care.door, begin, end, *counts, "\n".join(care.due))
+        table.add_row(care.door, end, *counts, "\n".join(care.due))
     console.print(table)
 
 

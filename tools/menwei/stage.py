@@ -47,7 +47,7 @@ _PIECE_S = 600
 _STRETCH_S = 6  # below the 8 s after which the firmware takes a task for stuck
 _PROMPT_AT_END_S = 15
 # With naps, which end in time by themselves.
-_NAP_PIECE_S = 7200
+_NAP_PIECE_S = 43200
 _PROMPT_AFTER_NAPS_S = 3
 _PROMPT_S = 2  # a time that is at most so old is good enough to set a clock by
 _KEEPALIVE_S = 600
