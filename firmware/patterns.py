@@ -8,43 +8,45 @@ A pattern is a row of (duration in 10 ms, outputs) pairs for `drivers.signals.Pl
 seeing and without telling colours apart. No light flashes more than three times in a second (WCAG 2.3.1).
 """
 
+from micropython import const
+
 from storage import record
 
 # Answers to a card. One beep and a light that stays for a second or more: come in. Several beeps and blinks: no.
-GRANTED = b"\x0f\x05\xff\x01\x1e\x01"
-GRANTED_SOON = b"\x50\x05\x78\x01\x28\x00\x64\x01"  # the card ends soon, or has ended and is in its days of grace
-REFUSED = b"\x14\x06\x14\x00\x14\x06"  # this card does not open this door
-NOT_NOW = b"\x3c\x06\x1e\x00\x3c\x06"  # nothing is wrong with the card, but the door is closed to it now
-AGAIN = b"\x14\x07\x14\x00\x14\x07\x14\x00\x14\x07\x14\x00\x14\x07"  # one card alone, and hold it still
-CANCELLED = b"\x14\x06\x14\x00\x14\x06\x14\x00\x50\x06"
+_GRANTED = const(b"\x0f\x05\xff\x01\x1e\x01")
+_GRANTED_SOON = const(b"\x50\x05\x78\x01\x28\x00\x64\x01")  # it ends soon, or is in its days of grace
+_REFUSED = const(b"\x14\x06\x14\x00\x14\x06")  # this card does not open this door
+_NOT_NOW = const(b"\x3c\x06\x1e\x00\x3c\x06")  # nothing is wrong with the card, but the door is closed to it now
+_AGAIN = const(b"\x14\x07\x14\x00\x14\x07\x14\x00\x14\x07\x14\x00\x14\x07")  # one card alone, and hold it still
+_CANCELLED = const(b"\x14\x06\x14\x00\x14\x06\x14\x00\x50\x06")
 
 # What stands: played again and again while no card is answered.
-HELD = b"\x14\x06\x50\x00"  # close the door, please
-ALARM = b"\x50\x06\x14\x00"
-FIRE = b"\x32\x05\x32\x00\x32\x05\x32\x00\x32\x05\x96\x00"  # leave: the temporal pattern of ISO 8201
-RESET_ASKED = b"\x14\x07\x50\x03\x64\x00"  # the fire release is to be reset at this door
-LOCKED_DOWN = b"\xe1\x02\x19\x00"
-FREE = b"\x19\x01\xe1\x00"  # the door is open to all
-FAULT = b"\x19\x02\x19\x00\x19\x02\xff\x00"  # tell the staff
+_HELD = const(b"\x14\x06\x50\x00")  # close the door, please
+_ALARM = const(b"\x50\x06\x14\x00")
+_FIRE = const(b"\x32\x05\x32\x00\x32\x05\x32\x00\x32\x05\x96\x00")  # leave: the temporal pattern of ISO 8201
+_RESET_ASKED = const(b"\x14\x07\x50\x03\x64\x00")  # the fire release is to be reset at this door
+_LOCKED_DOWN = const(b"\xe1\x02\x19\x00")
+_FREE = const(b"\x19\x01\xe1\x00")  # the door is open to all
+_FAULT = const(b"\x19\x02\x19\x00\x19\x02\xff\x00")  # tell the staff
 
 # Reasons: not yet valid, clock unknown, outside schedule, locked down, not recorded
-_NOT_NOW = b"\x02\x06\x07\x08\x0b"
+_CLOSED_NOW = const(b"\x02\x06\x07\x08\x0b")
 # Alarms, the most urgent first: forced, held open, tamper; held open (warning), ajar; reader, keys lost, lock fault,
 # sensor fault, self-test
-_STANDING = ((b"\x01\x03\x05", ALARM), (b"\x02\x13", HELD), (b"\x06\x0a\x10\x12\x18", FAULT))
+_STANDING = const(((b"\x01\x03\x05", _ALARM), (b"\x02\x13", _HELD), (b"\x06\x0a\x10\x12\x18", _FAULT)))
 
 
 def answer(reason, soon=False):
     """Return the answer to a card: reason of storage.record; `soon` for a grant with a word of warning."""
     if not reason:
-        return GRANTED_SOON if soon else GRANTED
+        return _GRANTED_SOON if soon else _GRANTED
     if reason == record.CANCELLED:
-        return CANCELLED
+        return _CANCELLED
     if reason in (record.SEVERAL_CARDS, record.NOT_PROVEN):
-        return AGAIN
-    if reason in _NOT_NOW:
-        return NOT_NOW
-    return REFUSED
+        return _AGAIN
+    if reason in _CLOSED_NOW:
+        return _NOT_NOW
+    return _REFUSED
 
 
 def standing(alarms, modes):
@@ -53,11 +55,11 @@ def standing(alarms, modes):
     `modes` has the modes of storage.record that are on: FREE, LOCKED_DOWN, RESET_ASKED.
     """
     if record.ALARM_FIRE in alarms:
-        return RESET_ASKED if record.MODE_RESET_ASKED in modes else FIRE
+        return _RESET_ASKED if record.MODE_RESET_ASKED in modes else _FIRE
     for row, pattern in _STANDING:
         for alarm in row:
             if alarm in alarms:
                 return pattern
     if record.MODE_LOCKED_DOWN in modes:
-        return LOCKED_DOWN
-    return FREE if record.MODE_FREE in modes else b""
+        return _LOCKED_DOWN
+    return _FREE if record.MODE_FREE in modes else b""

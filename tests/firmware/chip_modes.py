@@ -108,10 +108,10 @@ class Modes(chip_service.Doors):
         shown = self.service.shown
         passage = self.service.passage
         shown(record.OK)
-        self.assertEqual(self.player.played, patterns.GRANTED)
+        self.assertEqual(self.player.played, patterns.answer(record.OK))
         passage.notice = SOON
         shown(record.OK)
-        self.assertEqual(self.player.played, patterns.GRANTED_SOON)
+        self.assertEqual(self.player.played, patterns.answer(record.OK, True))
         passage.notice = 0
         for reason in range(1, record.PASSED_BACK + 1):
             shown(reason)

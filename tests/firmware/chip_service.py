@@ -438,15 +438,15 @@ class Doors(TestCase):
         self.assertEqual(self.player.resting, b"")
         self.recorder.alarm_on(record.ALARM_TAMPER)
         self.keep_house()
-        self.assertEqual(self.player.resting, patterns.ALARM)
+        self.assertEqual(self.player.resting, patterns.standing({record.ALARM_TAMPER}, ()))
         self.service.shown(record.OK)
-        self.assertEqual(self.player.played, patterns.GRANTED)
+        self.assertEqual(self.player.played, patterns.answer(record.OK))
         self.service.passage.notice = SOON
         self.service.shown(record.OK)
-        self.assertEqual(self.player.played, patterns.GRANTED_SOON)
+        self.assertEqual(self.player.played, patterns.answer(record.OK, True))
         self.recorder.alarm_on(record.ALARM_FIRE)
         self.service.shown(record.UNKNOWN)
-        self.assertEqual(self.player.played, patterns.GRANTED_SOON)
+        self.assertEqual(self.player.played, patterns.answer(record.OK, True))
 
     def test_a_full_list_names_what_it_left_out_and_alarms_until_all_fits(self):
         alarm = record.ALARM_LIST_FULL
