@@ -25,7 +25,7 @@ from menwei import names
 from menwei.image import Journal
 from menwei.journalscan import Record
 from menwei.store import Event
-from storage.record import CLOCK, HELD, HOUR
+from storage.record import CLOCK, HELD, HOUR, SELF_TEST, TEST_PASSED
 
 NOBODY = "-"
 _FIELDS = 4
@@ -130,7 +130,7 @@ def compare(expected: list[Line], stored: list[Event], journal: Journal, people:
     """Compare the three, one event at a time; upstream and journal bit by bit.
 
     What a door records each hour is no event: the closed rate judges it (menwei.closedrate). Nor is a correction of a
-    clock that ran on by itself.
+    clock that ran on by itself, nor a self-test that all passed.
     """
     heard = [event for event in stored if not _routine(event)]
     told = [found for found in journal.records if not _routine(found)]
@@ -150,7 +150,8 @@ def compare(expected: list[Line], stored: list[Event], journal: Journal, people:
 
 def _routine(found: Event | Record) -> bool:
     corrected = found.kind == CLOCK and found.reason == HELD and found.detail <= _CORRECTION_S
-    return found.kind == HOUR or corrected
+    passed = found.kind == SELF_TEST and found.reason == TEST_PASSED
+    return found.kind == HOUR or corrected or passed
 
 
 def _first_difference(one: list, other: list) -> int | None:
