@@ -79,7 +79,8 @@ class Rate:
     def latched(self, latched_ms):
         """The leaf has latched, so long after the release."""
         closings = self.closings
-        closings[closings[32]] = min(latched_ms // 100, 255)
+        # Never 0, which stands for no closing yet: the leaf may fall shut just after somebody pressed a button.
+        closings[closings[32]] = max(1, min(latched_ms // 100, 255))
         closings[32] = closings[32] + 1 & 31
 
     def save(self, memory, cycles):

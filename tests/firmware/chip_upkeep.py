@@ -158,6 +158,12 @@ class Hours(TestCase):
         self.assertEqual(self.recorder.changes[1:], [(record.ALARM_CLOSER_SLOW, False, 62)])
         self.assertEqual((self.kept.get("closer"), self.kept.writes), (60, 1))
 
+    def test_a_leaf_that_falls_shut_just_after_a_release_wipes_nothing(self):
+        self.close(32, 60)
+        self.rate.latched(60)
+        self.add(0, 3600)
+        self.assertEqual(self.rate.closer, 60)
+
     def test_people_who_hold_the_door_are_no_slow_closer(self):
         self.close(32, 60)
         for _ in range(8):
