@@ -188,7 +188,7 @@ def _network(facts):
 def _supply(facts):
     cause = facts.reset_cause
     text = "started by %s" % _RESETS[cause if cause < len(_RESETS) else 0]
-    if cause == _WATCHDOG:
+    if cause == _WATCHDOG and facts.uptime_s < _AGAIN_S:
         return FAILED, text + ": see what the log said before"
     return PASSED, text + "; brown-outs are not told apart here"
 

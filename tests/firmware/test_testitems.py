@@ -182,3 +182,11 @@ def test_the_next_one_is_at_its_hour_within_a_day(uptime_s, now_s, trust, offset
 @given(number, number, st.integers(0, 23))
 def test_at_the_floor_it_is_a_day_later(uptime_s, now_s, hour):
     assert testitems.next_s(uptime_s, now_s, record.FLOOR, 480, hour, 0) == uptime_s + 86400
+
+
+def test_a_start_by_the_watchdog_is_no_alarm_for_ever():
+    facts = testitems.Facts()
+    facts.reset_cause = 3
+    for uptime_s, failed in ((60, True), (21_599, True), (21_660, False)):
+        facts.uptime_s = uptime_s
+        assert (testitems.failed(testitems.judge(facts)) >> record.TEST_SUPPLY & 1 == 1) == failed
