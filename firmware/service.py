@@ -174,6 +174,7 @@ class Service:
                 if not self.recorder.journal.idle(keep_from_s):
                     self.allowlist.idle(clock.earliest_min)
                 if now_s >= self.look_s:
+                    self.look_s = now_s + _FIRST_LOOK_S  # unless it says otherwise
                     self._look_at_clock()
                 if now_s >= self.test_s:
                     self.test_s = now_s + _RETEST_S  # unless it says otherwise

@@ -413,6 +413,25 @@ class Doors(TestCase):
         self.assertEqual(seen, expected + [[warning], [warning], [], []])
         self.assertEqual(len(self.taken()), 4)
 
+    def test_a_clock_that_cannot_be_looked_at_is_tried_again_later(self):
+        """It failed in each round before, and all that comes after it never had its turn."""
+        import firmware
+
+        class Damaged:
+            MODULES = ()
+
+            @staticmethod
+            def look(_service):
+                raise ValueError("incompatible .mpy file")
+
+        sys.modules["firmware.clockcare"] = firmware.clockcare = Damaged
+        self.service.look_s = 0
+        try:
+            self.keep_house()
+        finally:
+            del sys.modules["firmware.clockcare"], firmware.clockcare
+        self.assertTrue(self.service.look_s >= 60)
+
     def test_what_is_acknowledged_is_kept_for_the_site_s_days(self):
         self.keep_house()
         self.assertEqual(self.journal.kept_from_s, 0)  # nobody knows what time it is
