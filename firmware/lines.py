@@ -18,14 +18,14 @@ class Lines:
 
     def __init__(self, contacts, recorder):
         """`contacts` is a dict of contact number (docs/door.md) to drivers.supervised.Supervised."""
-        self._contacts = contacts
+        self._contacts = tuple(contacts.items())  # a step allocates nothing
         self._recorder = recorder
         self._faulty = 0  # one bit for each
 
     def look(self):
         """Record what has changed; tell whether the wires of the leaf are at fault."""
         recorder = self._recorder
-        for number, contact in self._contacts.items():
+        for number, contact in self._contacts:
             bit = 1 << number
             if (contact.fault > 0) == (self._faulty & bit > 0):
                 continue

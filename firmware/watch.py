@@ -19,11 +19,12 @@ from storage import ondemand, record
 _POLL_CONTACTS_MS = const(20)
 _PRESSED = const(1)
 _HELD = const(2)
-# Alarms that are heard at the door, as firmware.patterns has them: forced, held open with its warning, tamper, ajar.
-_HEARD = b"\x01\x02\x03\x05\x13"
+# Alarms that are heard at the door, as firmware.patterns has them: forced, held open with its warning, tamper, fire, ajar.
+_HEARD = b"\x01\x02\x03\x05\x08\x13"
 _ALL = const(7)  # lights and sounder,
 _LIGHTS = const(3)  # or lights alone
 _OPENINGS = const(13)
+_RETRY_S = const(10)
 
 
 class Watch:
@@ -48,6 +49,7 @@ class Watch:
         self._passage = parts.passage
         self._log = parts.log
         self._contacts = parts.contacts
+        self._polled = tuple(parts.contacts.values())  # the view of a dict would be allocated at each step
         self._lines = parts.lines
         settings = parts.settings
         self._open_ms = settings["open_s"] * 1000
@@ -61,6 +63,7 @@ class Watch:
         self.kept = parts.kept
         self.memory = parts.memory
         self._closer_percent = settings["closer_slow_percent"]
+        self._retry_s = 0  # uptime before which a failed look at the hour is not tried again
         self.active_s = -3600
         self.seen_s = 0
 
@@ -76,10 +79,13 @@ class Watch:
             contacts["key"].latched()  # only who turns it from now on resets
         self._fire = self.kept.get("fire") > 0
         door.fire_alarm(self._fire)
-        from firmware import upkeep
+        try:
+            from firmware import upkeep
 
-        upkeep.resume(self.rate, self.memory())
-        ondemand.drop(upkeep.MODULES)
+            upkeep.resume(self.rate, self.memory())
+            ondemand.drop(upkeep.MODULES)
+        except Exception as error:  # a module that is damaged, too: the hour is unknown, and the door serves
+            self._log.error("rate", "the running hour is lost", error=error)
 
     async def run(self):
         """For ever."""
@@ -124,9 +130,9 @@ class Watch:
         elapsed_ms = ticks_diff(now_ms, self._step_ms)
         self._step_ms = now_ms
         self.tick()
-        if not self.rate.add(category(door), elapsed_ms, self._clock.now_s):
+        if not self.rate.add(category(door), elapsed_ms, self._clock.now_s) and self._uptime.seconds >= self._retry_s:
             self._catch_up(category(door), elapsed_ms)
-        for contact in contacts.values():
+        for contact in self._polled:
             contact.poll(now_ms)
         sensed = not (self._lines and self._lines.look())
         pressed = self._cause("exit", record.CAUSE_EXIT)
@@ -185,8 +191,9 @@ class Watch:
             if hours:
                 upkeep.write(hours, self._recorder, self._log, self.rate, self.kept, self._closer_percent)
             ondemand.drop(upkeep.MODULES)
-        except MemoryError:
-            pass  # a door goes on without; the next step tries again
+        except Exception as error:  # no memory, or a module that is damaged: fire and the way out go on without
+            self._retry_s = self._uptime.seconds + _RETRY_S
+            self._log.error("rate", "the hour waits", error=repr(error))
 
     def _cause(self, name, cause):
         """A contact that lets the lock go: recorded once per press, and the door stays free while it is held.
@@ -219,7 +226,7 @@ class Watch:
             if kind == record.OPENED:
                 self.rate.state[_OPENINGS] += 1
             if kind == record.ALARM:
-                raised = True
+                raised = raised or reason in _HEARD
                 alarms.add(reason)
                 self._log.warning("door", "alarm", number=reason, state=self.door.name)
             elif kind == record.ALARM_ENDED:

@@ -1,5 +1,6 @@
 """What the watch carries out: the sounder, line faults, and the fire release over a power cut."""
 
+import gc
 import time
 from unittest import TestCase
 
@@ -187,6 +188,15 @@ class Sounder(WithWatch):
         self.step()
         self.assertEqual(self.heard(), _ALARM)
 
+    def test_an_alarm_that_nobody_hears_ends_no_mute(self):
+        self.force()
+        self.watch.mute(60)
+        self.contacts["exit"].active = True
+        for _ in range(31):
+            self.step(1000)
+        self.assertTrue(record.ALARM_EXIT_STUCK in self.recorder.alarms)
+        self.assertEqual(self.heard(), b"")
+
     def test_the_key_switch_mutes(self):
         self.force()
         self.taken()
@@ -290,6 +300,67 @@ class Fire(WithWatch):
         self.watch.mute(10)
         self.step(20_000)
         self.assertTrue(self.lock.released)
+
+
+class Idle(WithWatch):
+    def test_a_step_allocates_nothing(self):
+        self.idle(None)
+
+    def test_nor_with_supervised_lines(self):
+        self.contacts["exit"].active = False
+        self.idle({1: self.contacts["leaf"], 2: self.contacts["exit"]})
+
+    def idle(self, supervised):
+        self.build(self.contacts, supervised)
+        self.step()
+        step = self.watch.step
+        now_ms = self.now_ms
+        gc.collect()
+        gc.disable()
+        before = gc.mem_alloc()
+        for _ in range(200):
+            step(now_ms)
+        after = gc.mem_alloc()
+        gc.enable()
+        self.assertEqual(after, before)
+
+
+class Damaged(WithWatch):
+    """Nothing that is loaded when it is needed may keep the door from its contacts."""
+
+    def without_upkeep(self, work):
+        import sys
+
+        import firmware
+
+        class Damaged:
+            MODULES = ()
+
+            @staticmethod
+            def resume(_rate, _memory):
+                raise ValueError("incompatible .mpy file")
+
+            @staticmethod
+            def take(*_what):
+                raise ValueError("incompatible .mpy file")
+
+        sys.modules["firmware.upkeep"] = firmware.upkeep = Damaged
+        try:
+            work()
+        finally:
+            del sys.modules["firmware.upkeep"], firmware.upkeep
+
+    def serves(self):
+        self.build(self.contacts)
+        self.contacts["fire"].active = True
+        for _ in range(100):
+            self.step()
+            self.watch._uptime.advance(20)
+        self.assertTrue(self.lock.released)
+        self.assertTrue(1 <= self.log.errors <= 3, self.log.errors)
+
+    def test_a_damaged_module_blocks_no_fire_release(self):
+        self.without_upkeep(self.serves)
 
 
 class Fitted(WithWatch):
