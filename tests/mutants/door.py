@@ -93,7 +93,7 @@ MUTANTS = [
     ),
     (
         "firmware/watch.py",
-        'self._fire = self._kept.get("fire") > 0',
+        'self._fire = self.kept.get("fire") > 0',
         "self._fire = False",
         "a power cut locks the door after a fire",
         _WATCH,
@@ -107,8 +107,8 @@ MUTANTS = [
     ),
     (
         "firmware/watch.py",
-        "if self._pattern and not self._player.playing and (door.fire or self._sound_ms > 0):",
-        "if self._pattern and not self._player.playing and self._sound_ms > 0:",
+        "self._player.mask = _ALL if door.fire or self._sound_ms > 0 else _LIGHTS",
+        "self._player.mask = _ALL if self._sound_ms > 0 else _LIGHTS",
         "fire can be muted",
         _WATCH,
     ),

@@ -180,11 +180,16 @@ async def test_a_copied_classic_card_is_reported_by_its_second_passage_at_the_sa
     await door.door.run(20)
     assert await door.show(card)
     await door.door.stop()
-    alarms = [item for item in door.records() if item.kind == record.ALARM]
+    alarms = [item for item in door.records() if item.kind == record.ALARM and item.reason != record.ALARM_CLOCK_LOST]
     assert [item.reason for item in alarms] == [record.ALARM_COPY_SUSPECTED]
     assert alarms[0].pseudonym == door.pseudonym("classic", CLASSIC_UID)
     counters = [detail >> 12 for _, _, detail in door.said(record.GRANTED)]
     assert counters == [2, 3, 3, 4]
+
+
+def about_cards(door):
+    """Alarms of a door; that nobody tells it the time is one, too."""
+    return [alarm for alarm in door.said(record.ALARM) if alarm[1] != record.ALARM_CLOCK_LOST]
 
 
 async def test_counters_of_three_doors_meet_one_of_them_a_day_late(house, tmp_path):
@@ -202,7 +207,7 @@ async def test_counters_of_three_doors_meet_one_of_them_a_day_late(house, tmp_pa
     keys = KeyFile("garden")
     for door in doors:
         await door.door.stop()
-        assert door.said(record.ALARM) == []
+        assert about_cards(door) == []
         keys.add(door.name, door.door_key, {})
     store = Store(tmp_path / "upstream.db")
     try:
@@ -222,7 +227,7 @@ async def test_a_card_pulled_away_at_any_moment_gets_in_sooner_or_later(house, t
         await door.show(card, milliseconds / 1000)
         assert await door.show(card), milliseconds
     await door.door.stop()
-    assert door.said(record.ALARM) == []
+    assert about_cards(door) == []
     counters = [detail >> 12 for _, _, detail in door.said(record.GRANTED)]
     assert counters == sorted(counters)
 

@@ -13,7 +13,7 @@ from menwei.stage import DOOR, Stage
 from storage import record
 from sync import messages
 
-SCENARIO = parse_text("# Supervision\nstart 2026-03-02 07:00\ncard anna 04A1B2C3\nsettle")
+SCENARIO = parse_text("# Supervision\nstart 2026-11-30 07:00\ncard anna 04A1B2C3\nsettle")
 ANNA = SCENARIO.cards["anna"]
 FITTED = ["leaf", "exit", "fire", "key", "intercom", "tamper", "bolt", "handle"]
 SETTINGS = {"contacts": FITTED, "supervised": ["leaf", "exit", "fire"], "held_warn_s": 30, "held_alarm_s": 60}

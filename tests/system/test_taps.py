@@ -1,15 +1,9 @@
 """Ten thousand taps in virtual time: the heap does not grow, across a wrap of the millisecond ticks."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-from interpreter import micropython_environment
+from system.listing import grant
 
-from menwei.build import ROOT
 from menwei.simdoor import SimDoor
-from storage.mac import Hmac, derive
 
 DOOR_KEY = bytes(range(32))
 UID = "04a1b2c3d4e5f6"
@@ -17,28 +11,14 @@ TAPS = 10_000
 PULL_EVERY = 100
 SAMPLES = (33, 22, 11, 0)  # taps before each tenth of the way: the journal's next key is prepared once in 32 records
 PREPARED = 1024  # that key with its hash objects takes 416 bytes, what a task has in hand some more
+ONCE = 512  # the first self-test, the first hour and the first alarm leave so much; 9,000 leaks would be far more
 WRAP_S = 60  # the simulated ticks start so long before their wrap
-
-
-def pseudonym():
-    """The card's pseudonym at this door (docs/protocol.md)."""
-    mac = Hmac(derive(DOOR_KEY, b"pseudonym"))
-    mac.update(b"\x01" + bytes.fromhex(UID))
-    return mac.digest()[:7]
-
-
-def grant(flash):
-    """Put the card on the door's list."""
-    script = ROOT / "tests" / "system" / "grant_card.py"
-    command = [Path(sys.executable).with_name("micropython"), script, flash, pseudonym().hex()]
-    result = subprocess.run(command, env=micropython_environment(), capture_output=True, text=True, check=False)
-    assert result.stdout.strip().endswith("granted"), result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("taps", [TAPS])
 async def test_ten_thousand_taps(tmp_path, taps):
     """Every tap is granted; after collection the heap at the end is not larger than after a tenth."""
-    grant(tmp_path / "flash.img")
+    grant(tmp_path / "flash.img", DOOR_KEY, UID)
     door = SimDoor(tmp_path, start_unix=1_793_664_000, seed=1)
     settings = {"site": "soak", "door": "one", "host": "127.0.0.1", "port": 1, "wifi_ssid": "soak"}
     door.provision(
@@ -74,5 +54,5 @@ async def test_ten_thousand_taps(tmp_path, taps):
     assert granted == taps
     print(heaps)
     first, last = heaps[taps // 10], heaps[taps]
-    assert min(last) <= min(first), heaps
+    assert min(last) <= min(first) + ONCE, heaps
     assert max(last) <= min(first) + PREPARED, heaps

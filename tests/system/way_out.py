@@ -31,6 +31,7 @@ _PROVISION = {
 _LOOK_S = 0.01
 _START_S = 30
 _IN_S = 0.05  # so far into a state
+_KEY_S = 0.3
 
 # Found before the door's own modules: takes its place again, with one task more.
 _MAIN = """
@@ -87,6 +88,7 @@ class Rig:
         self._folder = folder
         self._mechanics = Mechanics(folder / "mechanics", fail_safe)
         self._door = None
+        self._burnt = False
         code = folder / "code" / "firmware"
         code.mkdir(parents=True)
         self._order = folder / "order"
@@ -126,11 +128,26 @@ class Rig:
         await self._mechanics.ask(way, 1)
         state = await self._bolt("withdrawn", GIVEN_UP_S)
         await self._mechanics.ask(way, 0)
+        self._burnt |= way == "fire"
         return state and state["release_us"]
+
+    async def _reset_fire(self):
+        """A fire release outlives the restart; somebody turns the key at the door."""
+        self._door.lines.clear()
+        await self._door.start()
+        await self._says("in service")
+        for level in (1, 0):
+            await self._mechanics.ask("key", level)
+            await asyncio.sleep(_KEY_S)
+        self._burnt = False
 
     async def enter(self, state):
         """Start the door and bring it into a state."""
         await self._door.kill()
+        if self._burnt:
+            await self._reset_fire()
+            await self._bolt("thrown", 5)
+            await self._door.kill()
         if not await self._bolt("thrown", 5):
             raise AssertionError("without a chip and without anybody the lock is released")
         self._door.lines.clear()
