@@ -19,7 +19,7 @@ from storage import ondemand, record
 _POLL_CONTACTS_MS = const(20)
 _PRESSED = const(1)
 _HELD = const(2)
-# Heard at the door, as firmware.patterns has them: forced, held open with its warning, tamper, fire, ajar.
+# Alarms that are heard at the door, see firmware.patterns: forced, held open and its warning, tamper, fire, ajar.
 _HEARD = b"\x01\x02\x03\x05\x08\x13"
 _ALL = const(7)  # lights and sounder,
 _LIGHTS = const(3)  # or lights alone

@@ -120,6 +120,17 @@ class Faults(WithLine):
         self.assertFalse(self.contact.active)
         self.assertFalse(self.contact.latched())
 
+    def test_a_key_found_turned_after_a_fault_was_not_turned_then(self):
+        """Its cable burns, and the fire contact is restored: nobody has reset the release."""
+        self.line(OPEN_MV)
+        self.becomes(CUT_MV, 500)
+        self.becomes(CLOSED_MV)
+        self.assertTrue(self.contact.active)
+        self.assertFalse(self.contact.latched())
+        self.becomes(OPEN_MV)
+        self.becomes(CLOSED_MV)
+        self.assertTrue(self.contact.latched())
+
     def test_a_fire_line_at_fault_is_fire(self):
         for millivolts in (SHORT_MV, CUT_MV):
             self.line(OPEN_MV, at_fault=True)

@@ -134,7 +134,7 @@ class Rig:
         parts.lines = None
         parts.memory = lambda _data=b"": b""  # of the RTC
         parts.passage = type("Passage", (), {"granted": b"1234567"})
-        parts.settings = {"open_s": open_s, "mute_s": mute_s, "sound_s": 3600, "closer_slow_percent": 0}
+        parts.settings = {"open_s": open_s, "mute_s": mute_s, "sound_s": 3600, "closer_slow_percent": 150}
         parts.contacts = {name: Contact(pin, _ACTIVE_AT.get(name, 0)) for name, pin in self.pins.items()}
         self.watch = Watch(parts)
         self.watch.start()
