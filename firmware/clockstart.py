@@ -15,6 +15,8 @@ from firmware.version import BUILT_S
 from storage import ondemand
 
 _DAY_S = const(86_400)
+# Nobody is dark for longer (firmware/clockrules.py): a clock that says so would end the cards of residents.
+_OFF_S = const(31_622_400)
 # Whole seconds, and what a message is late that a clock is set by.
 _SET_ERROR_S = const(5)
 
@@ -24,6 +26,8 @@ def _resume(clock, now_s, set_s, uptime_s, drift_ppm, fresh_s):
     age_s = now_s - set_s
     error_s = _SET_ERROR_S + age_s // 1000 * drift_ppm // 1000
     if not set_s or age_s < 0 or now_s + error_s < clock.floor_s:
+        return False
+    if now_s - max(set_s, clock.floor_s) > _OFF_S:
         return False
     clock.resume(max(now_s, clock.floor_s), uptime_s, error_s, fresh_s - age_s)
     return True

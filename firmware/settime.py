@@ -76,7 +76,7 @@ def _take(service, command, mark):
     clock.synchronise(time_s, uptime_s)
     systemclock.set_s(time_s)
     if clock.care:
-        _keep(clock, time_s, trust, service.log)
+        _keep(clock, time_s, trust == record.SYNCHRONISED and abs(step_s) <= _CLOCK_STEP_S, service.log)
     service.recorder.alarm_off(record.ALARM_CLOCK_DOUBTED)
     service.recorder.alarm_off(record.ALARM_CLOCK_LOST)
     if trust != record.SYNCHRONISED:
@@ -84,14 +84,17 @@ def _take(service, command, mark):
     return messages.DONE
 
 
-def _keep(clock, time_s, trust, log):
-    """Put the time into the clock chip, and note which clocks are worth something. `trust`: before it was set."""
+def _keep(clock, time_s, agrees, log):
+    """Put the time into the clock chip, and note which clocks are worth something.
+
+    `agrees`: the clock was synchronised and is hardly changed, so a chip that was set by it shows this time, too.
+    """
     kept, chip = clock.care[:2]
     kept.set("drift_ppm", clock.rate_ppm)
     if not 0 <= time_s - kept.get("sys_set") < _KEPT_S:
         kept.set("sys_set", time_s)
     # A clock that was not synchronised could not have its time from the chip: that needs to be set, whatever it shows.
-    fresh = trust == record.SYNCHRONISED and 0 <= time_s - kept.get("rtc_set") < _CHIP_S
+    fresh = agrees and 0 <= time_s - kept.get("rtc_set") < _CHIP_S
     if chip and not fresh and kept.set("rtc_set", 0):
         from firmware import rtc
 

@@ -43,7 +43,7 @@ class Settings:
                 if error.errno != 2:  # not there
                     self.damaged += 1
                 continue
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, MemoryError):
                 self.damaged += 1
                 continue
             self.whole += 1

@@ -147,6 +147,22 @@ class Cuts(Base):
         self.assertEqual(self.load(), NEW)
         self.assertEqual(self.store.damaged, 1)
 
+    def test_too_large_for_the_heap(self):
+        """A door that reset for want of memory would do so for ever."""
+
+        def short_of_memory(values):
+            if values["site"] == "south":
+                raise MemoryError
+            return validate(values)
+
+        store = Settings(FOLDER)
+        store.save(NEW)
+        self.assertEqual(Settings(FOLDER).load(DEFAULTS, short_of_memory), DEFAULTS)
+        store.save(OLD)
+        store = Settings(FOLDER)
+        self.assertEqual(store.load(DEFAULTS, short_of_memory), OLD)
+        self.assertEqual((store.whole, store.damaged, store.torn), (1, 1, 0))
+
     def test_whole_but_not_valid(self):
         for text in (b'{"held_s": 0, "site": ""}', b'{"color": 3}', b"{}", b"[]", b"7", b"null", b"{", b"\xff"):
             write("b", whole(9, text))
