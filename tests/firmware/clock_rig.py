@@ -1,5 +1,6 @@
 """A door's clock with everything that keeps it: journal, clock chip, system clock, NVS. For the clock's chip tests."""
 
+import gc
 import os
 
 import machine
@@ -141,6 +142,8 @@ class Rig:
         self.begin(machine.PWRON_RESET)
 
     def begin(self, cause):
+        self.service = self.recorder = self.clock = None  # a power cut leaves nothing of the one before
+        gc.collect()
         self.nor.power_on()
         journal = Journal(Flash(Region(self.nor, 0, SIZE)))
         journal.mount()
