@@ -19,6 +19,8 @@ _STREAM_CLOSE = const(4)
 _EAGAIN = const(11)
 _ETIMEDOUT = const(110)
 _EINPROGRESS = const(115)
+_PUBACK = const(0x40)
+_PUBACK_BYTES = const(4)
 _ANSWER_MS = const(300)  # real time that the other side has for the first byte of an answer
 
 linked = True  # network.py says otherwise while the station is not connected
@@ -35,6 +37,11 @@ def _traffic(sent):
     _last_ms = _time.ticks_ms()
     _busy = True
     _awaiting = sent
+
+
+def _is_receipt(data):
+    """Whether this is an MQTT PUBACK (3.1.1, 3.4) and nothing else: nobody answers it."""
+    return len(data) == _PUBACK_BYTES and data[0] == _PUBACK
 
 
 def busy_ms():
@@ -118,14 +125,14 @@ class Socket(IOBase):
         """Send; None if it cannot be taken now."""
         if not self._carries():
             return None
-        _traffic(True)
+        _traffic(not _is_receipt(data))
         return self.host.write(data)
 
     def send(self, data, flags=0):
         """Send; OSError if it cannot be taken now."""
         if not self._carries():
             raise OSError(_EAGAIN)
-        _traffic(True)
+        _traffic(not _is_receipt(data))
         return self.host.send(data)
 
     def sendto(self, data, address):

@@ -58,6 +58,7 @@ class SimDoor:
         mode: str = "virtual",
         start_unix: int | None = None,
         seed: int = 0,
+        quiet_ms: int | None = None,
         mechanics: Mechanics | None = None,
         on_serial: Callable[[str], None] | None = None,
         terminal: int | None = None,
@@ -68,6 +69,7 @@ class SimDoor:
         self.world = folder / "world.json"
         self.mode = mode
         self.seed = seed
+        self._quiet_ms = quiet_ms
         self.exit_code: int | None = None
         self.starts = 0
         self.lines: list[str] = []
@@ -114,6 +116,8 @@ class SimDoor:
         words.append(f"seed={self.seed + self.starts}")
         if self._unix is not None:
             words.append(f"unix={int(self._unix)}")
+        if self._quiet_ms is not None:
+            words.append(f"quiet={self._quiet_ms}")
         if self._mechanics:
             words.append(f"door={self._mechanics.address}")
         try:

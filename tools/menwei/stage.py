@@ -49,6 +49,7 @@ _PROMPT_AT_END_S = 15
 # With naps, which end in time by themselves.
 _NAP_PIECE_S = 43200
 _PROMPT_AFTER_NAPS_S = 3
+_QUIET_MS = 6  # real time without traffic, each hour; an answer that comes later comes after the nap, as on a slow line
 _PROMPT_S = 2  # a time that is at most so old is good enough to set a clock by
 _KEEPALIVE_S = 600
 _FIRST_START_S = 8
@@ -85,7 +86,13 @@ class Stage:
     ) -> None:
         self.folder = folder
         self.door = SimDoor(
-            folder, mode=mode, start_unix=start_unix, seed=seed, mechanics=mechanics, on_serial=on_serial
+            folder,
+            mode=mode,
+            start_unix=start_unix,
+            seed=seed,
+            quiet_ms=_QUIET_MS if nap_s else None,
+            mechanics=mechanics,
+            on_serial=on_serial,
         )
         self.database = database or folder / "upstream.db"
         self.key_path = folder / "keys.json"
