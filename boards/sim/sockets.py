@@ -19,6 +19,8 @@ _STREAM_CLOSE = const(4)
 _EAGAIN = const(11)
 _ETIMEDOUT = const(110)
 _EINPROGRESS = const(115)
+_IPPROTO_TCP = const(6)
+_TCP_NODELAY = const(1)
 _PUBACK = const(0x40)
 _PUBACK_BYTES = const(4)
 _ANSWER_MS = const(300)  # real time that the other side has for the first byte of an answer
@@ -37,6 +39,11 @@ def _traffic(sent):
     _last_ms = _time.ticks_ms()
     _busy = True
     _awaiting = sent
+
+
+def expect():
+    """Somebody on the other side is about to send."""
+    _traffic(True)
 
 
 def _is_receipt(data):
@@ -84,6 +91,8 @@ class Socket(IOBase):
             self._lost = True
             raise OSError(_ETIMEDOUT if self._blocking else _EINPROGRESS)
         _traffic(True)
+        # Real time must not be lost to Nagle's algorithm and a delayed ACK, 40 ms each time.
+        self.host.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
         self.host.connect(address)
 
     def accept(self):

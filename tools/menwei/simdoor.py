@@ -33,6 +33,7 @@ UNIX_2020 = 1577836800
 
 _READY_S = 20
 _ANSWER_S = 120
+_CATCH_UP_S = 0.005
 
 
 class PowerLost(Exception):
@@ -81,6 +82,7 @@ class SimDoor:
         self._control = Control("the door", self._notice)
         self._tasks: list[asyncio.Task] = []
         self._ready = asyncio.Event()
+        self._napping: asyncio.Task | None = None
 
     # Process
 
@@ -206,8 +208,17 @@ class SimDoor:
     # Control lines
 
     def _notice(self, text: str) -> None:
-        if text.split()[0:1] == ["ready"]:
+        word = text.split()[0:1]
+        if word == ["ready"]:
             self._ready.set()
+        elif word == ["nap"]:
+            self._napping = asyncio.create_task(self._let_nap())
+
+    async def _let_nap(self) -> None:
+        """Broker and upstream run in this loop: let them finish what they have heard, before an hour passes."""
+        await asyncio.sleep(_CATCH_UP_S)
+        with suppress(PowerLost, SimError):
+            await self.ask("nap")
 
     async def ask(self, verb: str, *arguments: object, timeout_s: float = _ANSWER_S):
         """Send one control line and wait for its answer.

@@ -49,7 +49,7 @@ _PROMPT_AT_END_S = 15
 # With naps, which end in time by themselves.
 _NAP_PIECE_S = 43200
 _PROMPT_AFTER_NAPS_S = 3
-_QUIET_MS = 6  # real time without traffic, each hour; an answer that comes later comes after the nap, as on a slow line
+_QUIET_MS = 4  # of real time; before a nap the door asks besides whether all have caught up
 _PROMPT_S = 2  # a time that is at most so old is good enough to set a clock by
 _KEEPALIVE_S = 600
 _FIRST_START_S = 8
@@ -126,7 +126,8 @@ class Stage:
         self.proxy = Proxy(host, port)
         await self.proxy.start()
         keys = self._make_keys()
-        self.store = Store(self.database)
+        # The simulated upstream loses no power; a database that somebody named is kept as always.
+        self.store = Store(self.database, durable=self.database.parent != self.folder)
         self.upstream = Upstream(host, port, keys, self.store, clock=self.exact_now, on_event=self._on_event)
         await self.upstream.start()
         await self.door.start()
