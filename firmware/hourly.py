@@ -29,7 +29,8 @@ _DAY_H = const(24)
 # The clock set by less is a correction: the hour goes on. Set by more it was wrong, and so was the hour.
 _CORRECTION_S = const(60)
 _SLACK_MS = const(500)  # between the clock's tick and the steps; the clock is set by whole seconds
-_QUICKER = const(8)
+_CLOSINGS = const(16)
+_QUICKER = const(4)
 
 
 def catch_up(rate, which, elapsed_ms, now_s):
@@ -143,11 +144,11 @@ def resume(rate, kept):
 
 
 def quicker(closings):
-    """Tenths of a second that the quickest quarter of the last 32 closings stay within, 0 while there are fewer.
+    """Tenths of a second that the quickest quarter of the last 16 closings stay within, 0 while there are fewer.
 
     People hold a door, let others through, carry things: the quicker ones are the closer's, the others theirs.
     """
-    latest = sorted(closings[:32])
+    latest = sorted(closings[:_CLOSINGS])
     return latest[_QUICKER - 1] if latest[0] else 0
 
 

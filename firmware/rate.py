@@ -28,6 +28,7 @@ _WORDS = const(18)
 _HOUR_S = const(3600)
 _CORRECTION_S = const(60)
 _SLACK_MS = const(500)
+_CLOSINGS = const(16)
 
 
 def category(door):
@@ -50,7 +51,7 @@ class Rate:
         self.resumed = False
         self.day = array("H", bytes(96))  # closed and known seconds by hour of day
         self.latest = [0, 0]
-        self.closings = bytearray(33)  # tenths of a second of the last 32; behind them the place of the next
+        self.closings = bytearray(17)  # tenths of a second of the last 16; behind them the place of the next
         self.closer = 0
         self._cycles = 0
         self._saved = -1
@@ -80,8 +81,8 @@ class Rate:
         """The leaf has latched, so long after the release."""
         closings = self.closings
         # Never 0, which stands for no closing yet: the leaf may fall shut just after somebody pressed a button.
-        closings[closings[32]] = max(1, min(latched_ms // 100, 255))
-        closings[32] = closings[32] + 1 & 31
+        closings[closings[_CLOSINGS]] = max(1, min(latched_ms // 100, 255))
+        closings[_CLOSINGS] = (closings[_CLOSINGS] + 1) % _CLOSINGS
 
     def save(self, memory, cycles):
         """Once a second put the hour where a reset leaves it alone; `cycles` are those of the relay since the start."""

@@ -21,7 +21,7 @@ _BEFORE_WRAP_US = const(60000000)
 _NEVER = const(1 << 60)
 NEVER = _NEVER
 _SOFT_DEPTH = const(8)  # MICROPY_SCHEDULER_DEPTH of the ESP32
-_QUIET_US = const(15000000)  # how long nothing must have happened before tasks may be late
+_QUIET_US = const(10000000)  # how long nothing must have happened before tasks may be late
 _AWAKE_US = const(300000)  # tasks are punctual for so long after a sleep: each of them runs, the watchdog is fed
 _SLACK_US = const(100000)  # how far busy tasks may run past the limit
 _LOOK_MASK = const(255)  # so many jumps between two looks at the control channel
@@ -30,6 +30,7 @@ turn_us = 100  # what one turn of the event loop costs; measured figures for an 
 host_wait = None  # fn(wait_ms), -1 for ever: serves the control channel meanwhile (polling.py)
 on_limit = None  # fn(): the clock has come to its limit and everything waits (control.py)
 on_end = None  # fn(code, kind): before the process ends (world.py)
+before_nap = None  # fn() -> bool: nobody outside is about to send something (control.py)
 on_turn = None  # fn(): once a turn of the event loop (start.py)
 restless = None  # fn() -> bool: something in the world moves (world.py)
 at_rest = None  # fn() -> bool: the door is closed, and nothing that the chip drives is on (world.py)
@@ -244,6 +245,8 @@ def step(until_us, may_stretch=False):
         first_us = _next_us
     if stretch_us and _pace is None and may_stretch and first_us == until_us and _now_us >= _awake_us and _is_quiet():
         if nap_us and (at_rest is None or at_rest()):
+            if before_nap is not None and not before_nap():
+                return 0
             first_us += nap_us
         else:
             first_us += stretch_us

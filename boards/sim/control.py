@@ -9,8 +9,9 @@ from errno import ETIMEDOUT
 
 import board
 import network
+from micropython import const
 
-from boards.sim import clock, mfrc522_faults, pins, polling, wiring, world
+from boards.sim import clock, mfrc522_faults, pins, polling, sockets, wiring, world
 from boards.sim.sockets import host_socket
 
 EXIT_QUIT = 0
@@ -18,13 +19,18 @@ EXIT_FAILED = 1
 EXIT_POWER_CUT = 86
 EXIT_RESET = 87
 
+_IPPROTO_TCP = const(6)
+_TCP_NODELAY = const(1)
 _LINE_MAX = 4096
 _WIRES_WAIT_MS = 5000
+_NAP_WAITS = 10
+_NAP_WAIT_MS = 50
 
 _line = None
 _wires = None
 _run_number = None  # the `run` that has not been answered yet
 _hangs = False
+_awake = False  # the host has answered: the chip may nap
 
 
 class _Lines:
@@ -32,6 +38,7 @@ class _Lines:
 
     def __init__(self, host, port, on_line, on_close):
         self._socket = host_socket.socket()
+        self._socket.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)  # short lines, and somebody waits for each
         self._socket.connect(host_socket.getaddrinfo(host, port)[0][-1])
         self._socket.setblocking(False)
         self._rest = b""
@@ -82,6 +89,7 @@ def connect(host, port):
     global _line
     _line = _Lines(host, port, _obey, _left_alone)
     clock.on_limit = _at_limit
+    clock.before_nap = _before_nap
     if clock.virtual:
         clock.set_run(0)
 
@@ -101,6 +109,18 @@ def _at_limit():
     if _run_number is not None:
         number, _run_number = _run_number, None
         send(number + " ok")
+
+
+def _before_nap():
+    """Ask whether everybody outside has caught up: what is said before a nap must not be heard after it."""
+    global _awake
+    _awake = False
+    send("* nap")
+    for _ in range(_NAP_WAITS):
+        polling.wait_own(_NAP_WAIT_MS)
+        if _awake:
+            break
+    return not sockets.busy_ms() and not polling.arrived()
 
 
 def _obey(line):
@@ -132,10 +152,15 @@ def _answer(text, members):
 
 def _do(number, verb, arguments):
     """Carry one line out; return names and values to answer, or None if that comes later."""
-    global _hangs
+    global _hangs, _awake
     if verb == "run":
         return _run(number, arguments)
+    if verb == "nap":
+        _awake = True
+        return ()
     if verb == "state":
+        if _run_number is not None:
+            sockets.expect()  # upstream asks what time it is, and is going to tell the door
         return world.state()
     if verb in ("card", "card+"):
         seconds = arguments[1] if len(arguments) > 1 else "0.6"

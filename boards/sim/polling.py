@@ -51,6 +51,11 @@ def wait_own(wait_ms):
         _serve(found[0])
 
 
+def arrived():
+    """Whether the chip has something to receive."""
+    return _latest is not None and any(id(found[0]) not in _handlers for found in _latest.all.poll(0))
+
+
 def _serve(host):
     handler = _handlers.get(id(host))
     if handler is not None:

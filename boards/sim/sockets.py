@@ -19,6 +19,10 @@ _STREAM_CLOSE = const(4)
 _EAGAIN = const(11)
 _ETIMEDOUT = const(110)
 _EINPROGRESS = const(115)
+_IPPROTO_TCP = const(6)
+_TCP_NODELAY = const(1)
+_PUBACK = const(0x40)
+_PUBACK_BYTES = const(4)
 _ANSWER_MS = const(300)  # real time that the other side has for the first byte of an answer
 
 linked = True  # network.py says otherwise while the station is not connected
@@ -35,6 +39,16 @@ def _traffic(sent):
     _last_ms = _time.ticks_ms()
     _busy = True
     _awaiting = sent
+
+
+def expect():
+    """Somebody on the other side is about to send."""
+    _traffic(True)
+
+
+def _is_receipt(data):
+    """Whether this is an MQTT PUBACK (3.1.1, 3.4) and nothing else: nobody answers it."""
+    return len(data) == _PUBACK_BYTES and data[0] == _PUBACK
 
 
 def busy_ms():
@@ -77,6 +91,8 @@ class Socket(IOBase):
             self._lost = True
             raise OSError(_ETIMEDOUT if self._blocking else _EINPROGRESS)
         _traffic(True)
+        # Real time must not be lost to Nagle's algorithm and a delayed ACK, 40 ms each time.
+        self.host.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
         self.host.connect(address)
 
     def accept(self):
@@ -118,14 +134,14 @@ class Socket(IOBase):
         """Send; None if it cannot be taken now."""
         if not self._carries():
             return None
-        _traffic(True)
+        _traffic(not _is_receipt(data))
         return self.host.write(data)
 
     def send(self, data, flags=0):
         """Send; OSError if it cannot be taken now."""
         if not self._carries():
             raise OSError(_EAGAIN)
-        _traffic(True)
+        _traffic(not _is_receipt(data))
         return self.host.send(data)
 
     def sendto(self, data, address):

@@ -143,18 +143,18 @@ class Hours(TestCase):
         self.add(0, 3600)
 
     def test_the_closer_is_learnt_once_and_warned_of_once(self):
-        self.close(31, 60)
+        self.close(15, 60)
         self.assertEqual((self.rate.closer, self.kept.get("closer")), (0, 0))
         self.close(1, 60)
         self.assertEqual((self.rate.closer, self.kept.get("closer")), (60, 60))
-        self.close(32, 89)
+        self.close(16, 89)
         self.assertEqual(self.recorder.changes, [])
-        self.close(32, 91)
-        self.close(32, 91)
+        self.close(16, 91)
+        self.close(16, 91)
         self.assertEqual(self.recorder.changes, [(record.ALARM_CLOSER_SLOW, True, 91)])
-        self.close(32, 80)  # better, not good
+        self.close(16, 80)  # better, not good
         self.assertEqual(len(self.recorder.changes), 1)
-        self.close(32, 62)
+        self.close(16, 62)
         self.assertEqual(self.recorder.changes[1:], [(record.ALARM_CLOSER_SLOW, False, 62)])
         self.assertEqual((self.kept.get("closer"), self.kept.writes), (60, 1))
 
@@ -165,8 +165,8 @@ class Hours(TestCase):
         self.assertEqual(self.rate.closer, 60)
 
     def test_people_who_hold_the_door_are_no_slow_closer(self):
-        self.close(32, 60)
-        for _ in range(8):
+        self.close(16, 60)
+        for _ in range(4):
             self.rate.latched(5_800)
             for _ in range(3):
                 self.rate.latched(120_000)
@@ -175,9 +175,9 @@ class Hours(TestCase):
         self.assertEqual(self.recorder.changes, [])
 
     def test_no_warning_where_none_is_wanted_and_a_new_closer_is_learnt(self):
-        self.close(32, 60)
+        self.close(16, 60)
         for percent, learnt in ((0, 0), (150, 120)):
-            for _ in range(32):
+            for _ in range(16):
                 self.rate.latched(12_000)
             finished = upkeep.take(self.rate, 0, 3_600_000, self.now_s + 3600)
             self.now_s += 3600

@@ -33,6 +33,7 @@ UNIX_2020 = 1577836800
 
 _READY_S = 20
 _ANSWER_S = 120
+_CATCH_UP_S = 0.005
 
 
 class PowerLost(Exception):
@@ -59,6 +60,7 @@ class SimDoor:
         mode: str = "virtual",
         start_unix: int | None = None,
         seed: int = 0,
+        quiet_ms: int | None = None,
         mechanics: Mechanics | None = None,
         on_serial: Callable[[str], None] | None = None,
         terminal: int | None = None,
@@ -71,6 +73,7 @@ class SimDoor:
         self.world = folder / "world.json"
         self.mode = mode
         self.seed = seed
+        self._quiet_ms = quiet_ms
         self.exit_code: int | None = None
         self.starts = 0
         self.lines: list[str] = []
@@ -82,6 +85,7 @@ class SimDoor:
         self._control = Control("the door", self._notice)
         self._tasks: list[asyncio.Task] = []
         self._ready = asyncio.Event()
+        self._napping: asyncio.Task | None = None
 
     # Process
 
@@ -122,6 +126,8 @@ class SimDoor:
         words.append(f"seed={self.seed + self.starts}")
         if self._unix is not None:
             words.append(f"unix={int(self._unix)}")
+        if self._quiet_ms is not None:
+            words.append(f"quiet={self._quiet_ms}")
         if self._mechanics:
             words.append(f"door={self._mechanics.address}")
         try:
@@ -210,8 +216,17 @@ class SimDoor:
     # Control lines
 
     def _notice(self, text: str) -> None:
-        if text.split()[0:1] == ["ready"]:
+        word = text.split()[0:1]
+        if word == ["ready"]:
             self._ready.set()
+        elif word == ["nap"]:
+            self._napping = asyncio.create_task(self._let_nap())
+
+    async def _let_nap(self) -> None:
+        """Broker and upstream run in this loop: let them finish what they have heard, before an hour passes."""
+        await asyncio.sleep(_CATCH_UP_S)
+        with suppress(PowerLost, SimError):
+            await self.ask("nap")
 
     async def ask(self, verb: str, *arguments: object, timeout_s: float = _ANSWER_S):
         """Send one control line and wait for its answer.

@@ -49,6 +49,7 @@ _PROMPT_AT_END_S = 15
 # With naps, which end in time by themselves.
 _NAP_PIECE_S = 43200
 _PROMPT_AFTER_NAPS_S = 3
+_QUIET_MS = 4  # of real time; before a nap the door asks besides whether all have caught up
 _PROMPT_S = 2  # a time that is at most so old is good enough to set a clock by
 _KEEPALIVE_S = 600
 _FIRST_START_S = 8
@@ -85,7 +86,13 @@ class Stage:
     ) -> None:
         self.folder = folder
         self.door = SimDoor(
-            folder, mode=mode, start_unix=start_unix, seed=seed, mechanics=mechanics, on_serial=on_serial
+            folder,
+            mode=mode,
+            start_unix=start_unix,
+            seed=seed,
+            quiet_ms=_QUIET_MS if nap_s else None,
+            mechanics=mechanics,
+            on_serial=on_serial,
         )
         self.database = database or folder / "upstream.db"
         self.key_path = folder / "keys.json"
@@ -119,7 +126,8 @@ class Stage:
         self.proxy = Proxy(host, port)
         await self.proxy.start()
         keys = self._make_keys()
-        self.store = Store(self.database)
+        # The simulated upstream loses no power; a database that somebody named is kept as always.
+        self.store = Store(self.database, durable=self.database.parent != self.folder)
         self.upstream = Upstream(host, port, keys, self.store, clock=self.exact_now, on_event=self._on_event)
         await self.upstream.start()
         await self.door.start()

@@ -136,12 +136,12 @@ _EVENT_FIELDS = tuple(Event.__dataclass_fields__)
 
 
 class Store:
-    """The database of one upstream; used from one thread."""
+    """The database of one upstream; used from one thread. Without `durable` it does not outlive a power cut."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, durable: bool = True) -> None:
         self._db = sqlite3.connect(str(path), isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
         if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
             if self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
                 self._db.close()
