@@ -124,10 +124,10 @@ class Service:
 
     def shown(self, reason):
         """After the lock: light, sound, link, log."""
-        self.watch.busy()
         notice = self.passage.notice
         if notice == SILENT:
             return
+        self.watch.busy()
         if record.ALARM_FIRE not in self.recorder.alarms:  # nothing interrupts what asks people to leave
             self.player.play(patterns.answer(reason, notice))
         if self.passage.unrecorded:
@@ -141,14 +141,15 @@ class Service:
         """True if nobody was at the door for 10 s: only then may anything start that stalls the processor.
 
         Somebody who never leaves it alone must not keep a door off the network or its flash unattended: after five
-        minutes of that, two quiet seconds have to do.
+        minutes of that, two quiet seconds have to do, and after a quarter of an hour, of a contact that chatters, none.
         """
         now_s = self.uptime.seconds
         pause_s = now_s - self.watch.active_s
         if pause_s >= _QUIET_S:
             self._quiet_s = now_s
             return True
-        return pause_s >= _SHORT_PAUSE_S and now_s - self._quiet_s >= _PATIENCE_S
+        since_s = now_s - self._quiet_s
+        return since_s >= _PATIENCE_S and (pause_s >= _SHORT_PAUSE_S or since_s >= 3 * _PATIENCE_S)
 
     async def _keep_house(self):
         """Feed the watchdog while reader and door make progress; look after flash while nobody is at the door."""

@@ -322,6 +322,14 @@ class Doors(TestCase):
             offline_s += not self.service.may_connect()
         self.assertTrue(300 <= offline_s < 350, offline_s)
 
+    def test_a_contact_that_chatters_does_not_either(self):
+        offline_s = 0
+        for _ in range(1800):
+            self.service.uptime.advance(1000)
+            self.service.watch.busy()
+            offline_s += not self.service.may_connect()
+        self.assertTrue(895 <= offline_s <= 905, offline_s)
+
     def test_tamper_is_one_alarm_with_an_end(self):
         self.contacts["tamper"].active = True
         self.step()
