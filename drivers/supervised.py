@@ -78,11 +78,7 @@ class Supervised:
         fault = SHORT if band == 0 else CUT if band == 3 else 0
         active = self._at_fault if fault else band - 1 == self._level
         changed = active != self.active or fault != self.fault
-<<<<<<< HEAD
-        # What is active when the wires are in order again was not pressed then: a burning cable resets no fire.
-=======
         # What is active when the wires are in order again was not pressed then: no key in a burning cable resets fire.
->>>>>>> side/breakb
         if active and not self.active and not self.fault:
             self._latch = True
         self.active = active
