@@ -158,7 +158,14 @@ class Door:
         return self.number
 
     def answer(self, number):
-        verdict = self.lines.readline().split(" ", 2)
+        naps = set()
+        while True:
+            line = self.lines.readline()
+            if line == "* nap\n":
+                naps.add(self.send("nap"))
+            elif int(line.split()[0]) not in naps:
+                break
+        verdict = line.split(" ", 2)
         assert verdict[0] == str(number), verdict
         if verdict[1].strip() != "ok":
             raise ValueError(verdict[2].strip())
