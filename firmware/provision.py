@@ -17,6 +17,7 @@ from binascii import unhexlify
 from firmware import config
 
 _FILE = "/provision.json"
+_MOST_SETTINGS = 4096  # characters; a start reads both copies beside its own code, and must have room for them
 
 
 def apply(root, keys, store, journal, allowlist):
@@ -32,6 +33,10 @@ def apply(root, keys, store, journal, allowlist):
     if not isinstance(settings, dict) or not isinstance(wifi_secret, str):
         raise ValueError("settings must be an object, wifi_secret a text")
     settings = config.validate(settings)
+    length = len(json.dumps(settings))
+    if length > _MOST_SETTINGS:
+        hint = "leave out holidays that are over, give groups the same hours"
+        raise ValueError("settings: %d characters, at most %d; %s" % (length, _MOST_SETTINGS, hint))
     if keys.lost:
         keys.load()
     door_key = _bytes(given, "door_key", 32)

@@ -13,6 +13,7 @@ PROVISION = {
     "wifi_secret": "secret",
     "settings": {"site": "starts", "door": "one", "host": "127.0.0.1", "port": 1, "wifi_ssid": "starts"},
 }
+WEEK = [f"mon-fri {hour:02d}:00-{hour:02d}:30" for hour in range(12)]
 
 
 @pytest.fixture
@@ -57,6 +58,7 @@ async def test_a_board_that_was_never_provisioned(door):
         {"journal_key": "zz"},
         {"settings": {"open_s": 0}},
         {"settings": {"no_such": 1}},
+        {"settings": {"policy": {"groups": {str(group): {"week": WEEK} for group in range(20)}}}},  # too much of it
         {"settings": None},
         {"settings": []},
         {"journal_epoch": None},
