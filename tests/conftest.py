@@ -20,6 +20,20 @@ def pytest_configure(config):
         build()
 
 
+# Files that take longest: they begin first, or a core waits for the last of them.
+SLOW = (
+    *("test_taps", "test_power_cuts", "test_flipped_bits", "test_credentials", "test_day", "chip_allowlist_cuts"),
+    *("test_month", "test_way_out", "chip_journal_retention", "chip_allowlist", "test_card_key_rotation"),
+    *("test_old_images", "test_supervision", "chip_journal_cuts", "chip_journal_faults"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the slow files in front; the order inside a file stays."""
+    place = {name: number for number, name in enumerate(SLOW)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(SLOW)))
+
+
 def pytest_pycollect_makemodule(module_path, parent):
     """Take `chip_*.py` away from pytest's own collector."""
     return ChipFile.from_parent(parent, path=module_path) if module_path.name.startswith("chip_") else None

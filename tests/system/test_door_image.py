@@ -8,7 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from test_taps import UID, grant, pseudonym
+from system.listing import grant, pseudonym
+from test_taps import UID
 
 from menwei.keyfile import KeyFile
 from menwei.simdoor import SimDoor
@@ -22,7 +23,7 @@ TAPS = 40
 @pytest.fixture
 async def folder(tmp_path):
     """A door that let a card in 40 times, lost power, and went on."""
-    grant(tmp_path / "flash.img")
+    grant(tmp_path / "flash.img", DOOR_KEY, UID)
     keys = KeyFile("soak")
     keys.add("one", DOOR_KEY, {EPOCH: JOURNAL_KEY})
     keys.save(tmp_path / "keys.json")
@@ -62,7 +63,7 @@ def inspect(folder, *words, columns=80):
 
 def secrets():
     """All that must not be seen, as bytes."""
-    found = [bytes.fromhex(UID), pseudonym(), pseudonym()[1:], DOOR_KEY, WIFI.encode()]
+    found = [bytes.fromhex(UID), pseudonym(DOOR_KEY, UID), pseudonym(DOOR_KEY, UID)[1:], DOOR_KEY, WIFI.encode()]
     key = JOURNAL_KEY
     for _ in range(100):  # further than the door came
         found.append(key)
@@ -74,7 +75,7 @@ def spoil(folder):
     """Change one bit of a record: it is found."""
     path = folder / "flash.img"
     image = bytearray(path.read_bytes())
-    at = image.index(pseudonym(), 0x280000)  # in a record of the journal
+    at = image.index(pseudonym(DOOR_KEY, UID), 0x280000)  # in a record of the journal
     image[at] ^= 1
     path.write_bytes(image)
     done = inspect(folder, "--keys", folder / "keys.json", columns=120)
@@ -102,7 +103,7 @@ async def test_a_whole_door(folder):
         "behind_a_gap": 0,
         "first_right": 1,
     }
-    assert pseudonym()[1:] in image  # so that the search below means something
+    assert pseudonym(DOOR_KEY, UID)[1:] in image  # so that the search below means something
     assert any(secret in image for secret in secrets()[5:])
     for secret in secrets():
         for form in (secret.hex(), secret.hex(" "), secret.hex(":"), str(secret)[2:-1], repr(list(secret))):

@@ -1,7 +1,8 @@
 """The policy at a whole door that does not know the time: its own firmware, from provision.json to the lock."""
 
 import pytest
-from test_taps import DOOR_KEY, UID, grant
+from system.listing import grant
+from test_taps import DOOR_KEY, UID
 
 from menwei.simdoor import SimDoor
 
@@ -15,7 +16,7 @@ async def start(tmp_path):
     doors = []
 
     async def started(policy):
-        grant(tmp_path / "flash.img")
+        grant(tmp_path / "flash.img", DOOR_KEY, UID)
         door = SimDoor(tmp_path, start_unix=1_793_664_000, seed=5)
         doors.append(door)
         settings = {"site": "policy", "door": "one", "host": "127.0.0.1", "port": 1, "wifi_ssid": "policy"}

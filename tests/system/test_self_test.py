@@ -90,7 +90,7 @@ async def test_never_while_somebody_is_at_the_door(door):
     """It waits for ten quiet seconds."""
     await door.run(FIRST_S - 10)
     for _ in range(10):
-        await door.card("04a1b2c3", 0.3)
+        await door.card(UID, 0.3)
         await door.run(6)
     assert not screens(door)
     await door.run(12)

@@ -39,10 +39,15 @@ class Scene:
 
     async def reconnect(self):
         """A new session, in which upstream gives its time again."""
+        before = self.state()["nonce"]
         await self.stage.network(False)
         await self.stage.pass_time(120)
         await self.stage.network(True)
-        await self.stage.pass_time(120)
+        for _ in range(20):
+            await self.stage.pass_time(60)
+            if self.state().get("nonce", before) != before:
+                break
+        await self.stage.pass_time(60)
 
     async def synchronised(self):
         """Wait until this start of the door has the time and has said so."""
