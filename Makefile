@@ -29,7 +29,7 @@ sim: $(STAMP) ## play a day at a simulated door; SCENARIO=a_month_at_a_door, or 
 	$(BIN)/menwei sim $(if $(ARGS),$(ARGS),--script $(SCENARIO))
 
 test: $(STAMP) ## run all tests
-	$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(STAMP) ## power cuts on random workloads without end; SOAK_SECONDS=..., MENWEI_SEED=..., or ARGS=FILE of a failure
 	$(BIN)/python -m tests.soak $(ARGS)

@@ -75,6 +75,7 @@ class Rig:
     """One door's clock. `chip_ppm`: None for no clock chip."""
 
     def __init__(self, chip_ppm=2):
+        gc.collect()
         world.setup("virtual", start_unix_s=FIRST_S + UNIX_2020)
         self.kept = Kept()
         self.kept.before_change = self._operation
@@ -96,6 +97,7 @@ class Rig:
             program(address, data)
 
         self.nor.program = cut_program
+        gc.collect()
         Journal(Flash(Region(self.nor, 0, SIZE))).format(b"abcd", bytes(16))
         self.power_cut(0)
 

@@ -8,7 +8,8 @@ _CHIP = ("tests/drivers/chip_ds3231.py",)
 
 
 def _keeping(test):
-    return (f"tests/firmware/chip_settime.py::{test}",)
+    file = "chip_lowering" if test.startswith("Lowering") else "chip_settime"
+    return (f"tests/firmware/{file}.py::{test}",)
 
 
 _CUTS = _keeping("Lowering.test_power_goes_at_every_operation")
