@@ -60,7 +60,6 @@ class Lowering(TestCase):
                 finished = False
                 while not finished:
                     cut += 1
-                    rig = None  # its flash lies in memory: not two of them at once
                     rig = Rig(chip_ppm)
                     rig.set()
                     rig.pass_s(7 * 3600)

@@ -75,6 +75,9 @@ class Rig:
     """One door's clock. `chip_ppm`: None for no clock chip."""
 
     def __init__(self, chip_ppm=2):
+        old = i2cbus.devices.get(ADDRESS)
+        if old:  # a rig before this one, which the test may still hold: there is no room for two
+            old.nor = old.kept = old.chip = old.service = old.recorder = old.clock = None
         gc.collect()
         world.setup("virtual", start_unix_s=FIRST_S + UNIX_2020)
         self.kept = Kept()
