@@ -47,8 +47,7 @@ def look(service):
 async def _ask(service, host):
     """Set the system clock, which TLS reads, by what an NTP server says; the clock of decisions stays as it is."""
     clock = service.clock
-    steps = getattr(service, "ntp_steps", 0)
-    if steps >= _MOST_NTP_STEPS:
+    if service.ntp_steps >= _MOST_NTP_STEPS:
         return
     from sync import ntp
 
@@ -61,6 +60,6 @@ async def _ask(service, host):
         ondemand.drop(("sync.ntp",))
     # Upstream may have been quicker. What NTP says must not be taken for authenticated after the next reset.
     if not clock.trust and clock.care[0].set("sys_set", 0):
-        service.ntp_steps = steps + 1
+        service.ntp_steps += 1
         systemclock.set_s(time_s)
         service.log.info("ntp", "system clock set, not the door's", time=systemclock.stamp(time_s))

@@ -79,6 +79,7 @@ class Service:
         self._keep_s = parts.settings["keep_days"] * _DAY_S
         self._quiet_s = 0
         self.look_s = _FIRST_LOOK_S  # uptime of the next look at the clock
+        self.ntp_steps = 0  # how often NTP has set the system clock
         self._reader_s = 0
         self.test_s = _FIRST_TEST_S  # when the next self-test is due
         if self.passage.locked_down:
@@ -238,7 +239,7 @@ class Service:
             "kinds": self.reader.key_versions(),
             "reader": list(self.reader.recoveries),
             "closed": rate.latest,
-            "closer": [rate.closer, self.watch.kept.get("closer")],
+            "closer": [rate.closer, self.kept.get("closer")],
             "cycles": self.watch.lock.cycles,
             "digests": [digest.hex() for digest in self.allowlist.digest() or ()],
             "sw": VERSION,

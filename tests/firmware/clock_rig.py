@@ -69,6 +69,7 @@ class Command:
 
 class Service:
     look_s = 60
+    ntp_steps = 0
 
 
 class Rig:

@@ -123,6 +123,13 @@ def test_a_constant_that_is_assigned_elsewhere_is_refused():
         Slim({"storage.record": RECORD, "firmware.user": user}).text("firmware.user")
 
 
+def test_an_attribute_of_ours_that_is_named_by_a_string_is_refused():
+    user = "class Own:\n    def __init__(self):\n        self.ntp_steps = 0\n\n\ndef steps(own):\n    return "
+    assert "ntp_steps" not in Slim({"firmware.user": user + "own.ntp_steps\n"}).text("firmware.user")
+    with pytest.raises(SlimError, match=r"firmware.user:7: 'ntp_steps' is shortened"):
+        Slim({"firmware.user": user + "getattr(own, 'ntp_steps', 0)\n"}).text("firmware.user")
+
+
 def test_names_that_never_meet_share_a_short_one():
     one = "class One:\n    def first(self):\n        self.left = 1\n"
     two = "class Two:\n    def second(self):\n        self.right = 2\n\n\ndef third():\n    return Two()\n"
@@ -200,7 +207,7 @@ def defined(text):
 def test_every_module_of_a_door_keeps_its_lines_and_its_functions():
     """Nothing that another module may name has gone, but for constants."""
     texts = {".".join(path.with_suffix("").parts): (ROOT / path).read_text() for path in sources(SERVICE)}
-    slim = Slim(texts)
+    slim = Slim(texts, foreign({source: (ROOT / source).read_text() for source in sources(("boards",))}))
     for module, text in texts.items():
         slimmed = slim.text(module)
         assert slimmed.count("\n") == text.count("\n"), module

@@ -17,6 +17,8 @@ import ast
 from menwei.edits import Text
 from menwei.shortnames import shortnames
 
+_BY_STRING = ("getattr", "setattr", "hasattr", "delattr")
+
 
 class SlimError(Exception):
     """A module uses a constant in a way that cannot be inlined; the message names the place."""
@@ -69,13 +71,22 @@ class Slim:
             node.arg for tree in self._trees.values() for node in ast.walk(tree) if isinstance(node, ast.keyword)
         }
 
+    def _refuse_strings(self, module, tree):
+        """An attribute that is asked for by a string would not be found under its short name."""
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _BY_STRING:
+                name = getattr(node.args[1], "value", None)
+                if name in self.short:
+                    raise SlimError(f"{module}:{node.lineno}: {name!r} is shortened; name it without {node.func.id}")
+
     def text(self, module):
         """Return the source of one module with foreign constants inlined and its own made private.
 
         Raises:
-            SlimError: a constant is assigned again, or its private name is taken.
+            SlimError: a constant is assigned again, its private name is taken, or a string names what is shortened.
         """
         tree = self._trees[module]
+        self._refuse_strings(module, tree)
         own = self._known[module]
         direct, aliases, imports = self._imported(tree)
         names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
