@@ -13,42 +13,43 @@ from binascii import crc32
 
 from micropython import const
 
-_CLOSED = const(0)
-_UNKNOWN = const(1)
-_SECONDS = const(13)
-_OPENINGS = const(13)
-_CYCLES = const(14)
-_END_S = const(15)
-_BLIND_S = const(16)  # seconds of the hour before its watch began
-_CHECK = const(17)
-_WORDS = const(18)
+from firmware.rate import (
+    BLIND_S,
+    CHECK,
+    CLOSED,
+    CLOSINGS,
+    CORRECTION_S,
+    CYCLES,
+    END_S,
+    HOUR_S,
+    OPENINGS,
+    SECONDS,
+    SLACK_MS,
+    UNKNOWN,
+    WORDS,
+)
 
-_HOUR_S = const(3600)
 _HOUR_MS = const(3_600_000)
 _DAY_H = const(24)
-# The clock set by less is a correction: the hour goes on. Set by more it was wrong, and so was the hour.
-_CORRECTION_S = const(60)
-_SLACK_MS = const(500)  # between the clock's tick and the steps; the clock is set by whole seconds
-_CLOSINGS = const(16)
 _QUICKER = const(4)
 
 
 def catch_up(rate, which, elapsed_ms, now_s):
     """Take what Rate.add did not take; return the hours that are over, [(hour since 2020, sixteen numbers), …]."""
-    end_s = rate.state[_END_S]
+    end_s = rate.state[END_S]
     if not end_s:
         begin(rate, now_s)
         return ()
     ahead_ms = 1000 * (end_s - now_s) - rate.room_ms + elapsed_ms
-    lacking_s = max(0, (_SLACK_MS - 1 - ahead_ms) // 1000)
-    if now_s < end_s - _HOUR_S - _CORRECTION_S or (lacking_s > _CORRECTION_S and not rate.resumed):
+    lacking_s = max(0, (SLACK_MS - 1 - ahead_ms) // 1000)
+    if now_s < end_s - HOUR_S - CORRECTION_S or (lacking_s > CORRECTION_S and not rate.resumed):
         _move(rate, now_s)
         return ()
     rate.resumed = False
     finished = []
-    _put(rate, _UNKNOWN, 1000 * lacking_s, finished)
-    if ahead_ms >= 1000 + _SLACK_MS:
-        elapsed_ms -= min(elapsed_ms, ahead_ms - _SLACK_MS)
+    _put(rate, UNKNOWN, 1000 * lacking_s, finished)
+    if ahead_ms >= 1000 + SLACK_MS:
+        elapsed_ms -= min(elapsed_ms, ahead_ms - SLACK_MS)
     _put(rate, which, elapsed_ms, finished)
     return finished
 
@@ -56,12 +57,12 @@ def catch_up(rate, which, elapsed_ms, now_s):
 def begin(rate, now_s):
     """Watch begins in the middle of an hour."""
     state = rate.state
-    blind_s = now_s % _HOUR_S
-    for i in range(_SECONDS):
+    blind_s = now_s % HOUR_S
+    for i in range(SECONDS):
         state[i] = 0
-    state[_UNKNOWN] = 1000 * blind_s
-    state[_BLIND_S] = blind_s
-    state[_END_S] = now_s - blind_s + _HOUR_S
+    state[UNKNOWN] = 1000 * blind_s
+    state[BLIND_S] = blind_s
+    state[END_S] = now_s - blind_s + HOUR_S
     rate.room_ms = _HOUR_MS - 1000 * blind_s
     _forget_day(rate)
 
@@ -80,7 +81,7 @@ def _put(rate, which, count_ms, finished):
         finished.append(_finish(rate))
         if count_ms >= _HOUR_MS:
             # Whole hours that nobody watched have no record.
-            state[_END_S] += count_ms // _HOUR_MS * _HOUR_S
+            state[END_S] += count_ms // _HOUR_MS * HOUR_S
             count_ms %= _HOUR_MS
             _forget_day(rate)
     state[which] += count_ms
@@ -90,24 +91,24 @@ def _put(rate, which, count_ms, finished):
 def _finish(rate):
     """Round to seconds, by the largest remainder; what is rounded goes on into the next hour, so nothing is lost."""
     state = rate.state
-    counts = [max(0, state[i] // 1000) for i in range(_SECONDS)]
-    for _ in range(abs(_HOUR_S - sum(counts))):
-        rests = [state[i] - 1000 * counts[i] for i in range(_SECONDS)]
-        if sum(counts) < _HOUR_S:
+    counts = [max(0, state[i] // 1000) for i in range(SECONDS)]
+    for _ in range(abs(HOUR_S - sum(counts))):
+        rests = [state[i] - 1000 * counts[i] for i in range(SECONDS)]
+        if sum(counts) < HOUR_S:
             counts[rests.index(max(rests))] += 1
         else:
-            rests = [rests[i] if counts[i] else 1000 for i in range(_SECONDS)]
+            rests = [rests[i] if counts[i] else 1000 for i in range(SECONDS)]
             counts[rests.index(min(rests))] -= 1
-    for i in range(_SECONDS):
+    for i in range(SECONDS):
         state[i] -= 1000 * counts[i]
-    counts += [state[_OPENINGS], state[_CYCLES], rate.closer]
-    state[_OPENINGS] = state[_CYCLES] = state[_BLIND_S] = 0
-    hour = state[_END_S] // _HOUR_S - 1
-    state[_END_S] += _HOUR_S
+    counts += [state[OPENINGS], state[CYCLES], rate.closer]
+    state[OPENINGS] = state[CYCLES] = state[BLIND_S] = 0
+    hour = state[END_S] // HOUR_S - 1
+    state[END_S] += HOUR_S
     rate.room_ms = _HOUR_MS
     day = rate.day
     at = hour % _DAY_H << 1
-    for i, value in ((0, counts[_CLOSED]), (1, _HOUR_S - counts[_UNKNOWN])):
+    for i, value in ((0, counts[CLOSED]), (1, HOUR_S - counts[UNKNOWN])):
         rate.latest[i] += value - day[at + i]
         day[at + i] = value
     return hour, counts
@@ -116,30 +117,30 @@ def _finish(rate):
 def _move(rate, now_s):
     """The clock was wrong: what was seen in the running hour belongs to the seconds before `now_s`."""
     state = rate.state
-    seen = list(state[:_SECONDS])
-    seen[_UNKNOWN] -= 1000 * state[_BLIND_S]
-    watched_s = (sum(seen) + _SLACK_MS) // 1000
+    seen = list(state[:SECONDS])
+    seen[UNKNOWN] -= 1000 * state[BLIND_S]
+    watched_s = (sum(seen) + SLACK_MS) // 1000
     begin(rate, now_s)
-    blind_s = state[_BLIND_S] - watched_s
+    blind_s = state[BLIND_S] - watched_s
     if blind_s < 0:
         return  # a part of it belongs to the hour before, and nobody knows which
-    for i in range(_SECONDS):
+    for i in range(SECONDS):
         state[i] = seen[i]
-    state[_UNKNOWN] += 1000 * blind_s
-    state[_BLIND_S] = blind_s
-    rate.room_ms = _HOUR_MS - sum(state[:_SECONDS])
+    state[UNKNOWN] += 1000 * blind_s
+    state[BLIND_S] = blind_s
+    rate.room_ms = _HOUR_MS - sum(state[:SECONDS])
 
 
 def resume(rate, kept):
     """Go on with the hour that Rate.save left in the RTC's memory, if there is one; what lies between is unknown."""
-    if len(kept) != 4 * _WORDS:
+    if len(kept) != 4 * WORDS:
         return
     words = [int.from_bytes(kept[at : at + 4], "little") for at in range(0, len(kept), 4)]
-    if words[_CHECK] != crc32(kept[: 4 * _CHECK]) & 0x3FFFFFFF:
+    if words[CHECK] != crc32(kept[: 4 * CHECK]) & 0x3FFFFFFF:
         return
-    for i in range(_CHECK):
+    for i in range(CHECK):
         rate.state[i] = words[i] - (words[i] >> 31 << 32)
-    rate.room_ms = _HOUR_MS - sum(rate.state[:_SECONDS])
+    rate.room_ms = _HOUR_MS - sum(rate.state[:SECONDS])
     rate.resumed = True
 
 
@@ -148,7 +149,7 @@ def quicker(closings):
 
     People hold a door, let others through, carry things: the quicker ones are the closer's, the others theirs.
     """
-    latest = sorted(closings[:_CLOSINGS])
+    latest = sorted(closings[:CLOSINGS])
     return latest[_QUICKER - 1] if latest[0] else 0
 
 

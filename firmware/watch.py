@@ -13,7 +13,7 @@ from time import ticks_diff, ticks_ms
 from micropython import const
 
 from firmware import door as doors
-from firmware.rate import Rate, category
+from firmware.rate import OPENINGS, Rate, category
 from storage import ondemand, record
 
 _POLL_CONTACTS_MS = const(20)
@@ -23,7 +23,6 @@ _HELD = const(2)
 _HEARD = b"\x01\x02\x03\x05\x08\x13"
 _ALL = const(7)  # lights and sounder,
 _LIGHTS = const(3)  # or lights alone
-_OPENINGS = const(13)
 _RETRY_S = const(10)
 
 
@@ -224,7 +223,7 @@ class Watch:
             by_card = reason == record.CAUSE_CARD and kind in (record.PASSED, record.NOT_PASSED)
             self._recorder.note(kind, reason, self._passage.granted if by_card else None, detail)
             if kind == record.OPENED:
-                self.rate.state[_OPENINGS] += 1
+                self.rate.state[OPENINGS] += 1
             if kind == record.ALARM:
                 raised = raised or reason in _HEARD
                 alarms.add(reason)

@@ -4,15 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from test_bundle import COPIES
+
 from menwei.build import ROOT, SERVICE, sources
 from menwei.bundles import bundled
 from menwei.once import FORGET, forgetting, start_only
 
-# Needed at a start and later, too: tests/tools/test_bundle.py
-COPIES = {
-    *("firmware.clockstart", "storage.cardrevision", "storage.cardsector", "storage.keys", "storage.settings"),
-    "sync.ntp",
-}
 MICROPYTHON = Path(sys.executable).with_name("micropython")
 RESIDENTS = ["storage.a", "storage.b"]
 MODULES = {
