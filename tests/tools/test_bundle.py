@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -265,10 +266,17 @@ def test_condensed_lines_know_where_they_come_from():
     )
     condensed, lines = condense(text)
     assert condensed == (
-        "import sys\nclass Thing:\n pass\ndef f( value, other=(1, 2), ):\n if value:\n  pass\n"
+        "import sys\nclass Thing:\n pass\ndef f( value, other=(1, 2), ):\n if value:pass\n"
         ' return [ "# no comment", value, ]\n'
     )
-    assert lines == [4, 7, 8, 11, 17, 18, 19]
+    assert lines == [(4, 4), (7, 7), (8, 8), (11, 11), (17, 18), (19, 19)]
+
+
+def test_condensed_lines_hold_three_statements_of_one_block_and_module():
+    text = "a = 1\nb = 2\nc = 3\nd = 4\ne = 5\nif a:\n    f()\n    if b:\n        g()\nelse:\n    h()\n    i()\nx = 1\n"
+    condensed, lines = condense(text, [1, 5, inf])
+    assert condensed == "a = 1;b = 2;c = 3\nd = 4\ne = 5\nif a:\n f()\n if b:g()\nelse:h();i()\nx = 1\n"
+    assert lines == [(1, 3), (4, 4), (5, 5), (6, 6), (7, 7), (8, 9), (10, 12), (13, 13)]
 
 
 def test_names_said_first_are_numbered_first(tmp_path):

@@ -4,7 +4,7 @@
 
 `build/mpy` holds the modules as they are written, for tests that look inside them: `storage/journal.py` becomes
 `storage/journal.mpy`. `build/door` is what a door carries: constants inlined and names short (menwei.slim), what stays
-in memory put together as one module (menwei.bundles), a line for each statement (menwei.condense). `firmware.main` is
+in memory put together as one module (menwei.bundles), a line for a few statements (menwei.condense). `firmware.main` is
 imported from both alike. A traceback of the second is read with menwei.origin. A module that does not compile stops the
 build with its name.
 """
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "build" / "mpy"
 DOOR = ROOT / "build" / "door"
 SHORT = ROOT / "build" / "door-names.json"  # name to short name; several share one, the line tells which
-LINES = ROOT / "build" / "door-lines.json"  # module: of each of its lines the source's module and line
+LINES = ROOT / "build" / "door-lines.json"  # module: of each of its lines the source's module, first and last line
 MEMBERS = ROOT / "build" / "door-members.json"  # module: the bundle that it is in, and its names there
 SERVICE = ("firmware", "drivers", "storage", "sync")  # loaded on a door in normal service
 FOLDERS = (*SERVICE, "boards")
@@ -104,16 +104,16 @@ def _carried(modules, boards):
     slim = Slim(texts, foreign(boards), [*reusable(ast.parse(texts[RESIDENT])), *STATIC])
     result, origins = {}, {}
     for name in texts:
-        text, lines = condense(slim.text(name))
         starts = [*places.get(name, [(1, name)]), (inf, "")]
+        text, lines = condense(slim.text(name), [start for start, _ in starts])
         said = said_first(text) if name in BUNDLES else ""
         module = 0
-        origins[name] = [["", 0]] * said.count("\n")
-        for line in lines:
-            while line >= starts[module + 1][0]:
+        origins[name] = [["", 0, 0]] * said.count("\n")
+        for first, last in lines:
+            while first >= starts[module + 1][0]:
                 module += 1
-            first, source = starts[module]
-            origins[name].append([source, line - first + 1])
+            start, source = starts[module]
+            origins[name].append([source, first - start + 1, last - start + 1])
         result[name] = said + text
     return result, slim.short, origins, names
 
@@ -155,7 +155,7 @@ def shares():
         for bundle in BUNDLES:
             parts = {}
             lines = (DOOR / bundle).with_suffix(".py.txt").read_text().splitlines(keepends=True)
-            for line, (module, _) in zip(lines, origins[bundle], strict=True):
+            for line, (module, *_) in zip(lines, origins[bundle], strict=True):
                 parts.setdefault(module, []).append(line)
             for module, text in parts.items():
                 if module:

@@ -5,7 +5,8 @@
     File "door", line 812, in events        becomes
     File "storage/ring.py", line 90, in Ring.oldest
 
-What belongs to a door is told by `build/door-lines.json` of the build that it carries; keep that file with a release.
+A line of a door can stand for a few of the sources: it says "line 90-92" then. What belongs to a door is told by
+`build/door-lines.json` of the build that it carries; keep that file with a release.
 """
 
 import ast
@@ -46,10 +47,11 @@ def translate(text, origins, root=ROOT):
         lines = origins.get(module, [])
         if not 0 < int(number) <= len(lines) or not lines[int(number) - 1][0]:
             return match[0]
-        source, line = lines[int(number) - 1]
+        source, first, last = lines[int(number) - 1]
         path = root / (source.replace(".", "/") + ".py")
-        around = f", in {_named(path, line)}" if named else ""
-        return f'File "{path.relative_to(root)}", line {line}{around}'
+        around = f", in {_named(path, first)}" if named else ""
+        where = f"{first}-{last}" if last > first else first
+        return f'File "{path.relative_to(root)}", line {where}{around}'
 
     return _PLACE.sub(place, text)
 
