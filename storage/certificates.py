@@ -9,6 +9,7 @@ A slot is a file: check (SHA-256 over a label and what follows), and then genera
 handshake and at provisioning, dropped afterwards.
 """
 
+import os
 from hashlib import sha256
 from struct import pack, unpack_from
 
@@ -25,13 +26,17 @@ _NAMES = ("/tls.a", "/tls.b")
 def _slot(path):
     """Return the bytes of a whole slot, or None."""
     try:
+        size = os.stat(path)[6]
+        if not _HEAD <= size <= _MOST:
+            return None
+        data = bytearray(size)
         with open(path, "rb") as file:
-            data = file.read(_MOST)
+            file.readinto(data)
     except OSError:
         return None
-    if len(data) < _HEAD or sha256(_LABEL + data[_CHECK:]).digest() != data[:_CHECK]:
-        return None
-    return data
+    digest = sha256(_LABEL)
+    digest.update(memoryview(data)[_CHECK:])
+    return data if digest.digest() == data[:_CHECK] else None
 
 
 def _generation(path):
@@ -58,7 +63,7 @@ def read(path):
     parts = []
     at = _HEAD
     for length in unpack_from("<HHHH", data, _CHECK + 8):
-        parts.append(data[at : at + length])
+        parts.append(bytes(data[at : at + length]))
         at += length
     serial, ca, certificate, key = parts
     return serial, until_s, ca, certificate, key

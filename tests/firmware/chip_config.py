@@ -80,7 +80,7 @@ class Validation(TestCase):
     def test_the_renewal_needs_tls(self):
         self.refused({"renew_port": 8884}, "renew_port")
         self.refused({"tls": True, "renew_port": 65536}, "renew_port")
-        self.assertEqual(validate({"tls": True, "renew_port": 8884})["renew_port"], 8884)
+        self.assertEqual(config.validate({"tls": True, "renew_port": 8884})["renew_port"], 8884)
 
     def test_the_warning_comes_before_the_alarm(self):
         self.refused({"held_warn_s": 60, "held_alarm_s": 60}, "held_alarm_s")

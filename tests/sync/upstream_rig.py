@@ -123,7 +123,7 @@ class Host:
         self.refusals = []
         self.changes = []
         self.full = []
-        self.link_failures = []
+        self.failure = None
         self.answer = 0
 
     def state(self):
@@ -143,7 +143,7 @@ class Host:
         self.full.append(pseudonym)
 
     def link_failed(self, error):
-        self.link_failures.append(error)
+        self.failure = error
 
     def may_connect(self):
         return self.allowed
@@ -210,7 +210,7 @@ class Rig:
                     del self.published[index]
                     return bytes(payload) if len(payload) < 1000 else payload
             await asyncio.sleep_ms(1)
-        raise AssertionError("nothing on " + leaf)
+        raise AssertionError("nothing on %s, %r" % (leaf, self.link.last_error))
 
     async def state(self):
         return upstream.parse_state(KEYS.purpose(b"state"), await self.wait("state"))
