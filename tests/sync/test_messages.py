@@ -50,7 +50,7 @@ def test_ack(epoch, sequence, chain):
     assert messages.parse_ack(KEY, wire) == (epoch, sequence, chain)
 
 
-@given(epochs, st.tuples(number, number).filter(lambda pair: pair[0] < pair[1]), st.lists(changes, max_size=64))
+@given(epochs, st.tuples(number, number).filter(lambda pair: pair[0] < pair[1]), st.lists(changes, max_size=32))
 def test_delta(epoch, revisions, wanted):
     wire = upstream.build_delta(KEY, epoch, *revisions, [upstream.pack_change(*change) for change in wanted])
     body = struct.pack("<BBH4sII", 1, 1, len(wanted), epoch, *revisions)

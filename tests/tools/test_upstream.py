@@ -58,17 +58,17 @@ async def test_the_deadline_counts_on_from_the_doors_clock(world):
 
 
 async def test_the_list_is_sent_in_order_and_in_pieces(world):
-    for number in range(150):
+    for number in range(75):
         world.upstream.change(DOOR, pack_change(messages.PUT, number.to_bytes(7, "big"), group=number % 64))
     await world.join()
     deltas = [await world.door.next_delta() for _ in range(3)]
-    assert [(delta.from_revision, delta.to_revision) for delta in deltas] == [(0, 64), (64, 128), (128, 150)]
-    assert deltas[1].change(0) == (messages.PUT, (64).to_bytes(7, "big"), 0, 0xFFFFFF, 0, 0, 0)
+    assert [(delta.from_revision, delta.to_revision) for delta in deltas] == [(0, 32), (32, 64), (64, 75)]
+    assert deltas[1].change(0) == (messages.PUT, (32).to_bytes(7, "big"), 0, 0xFFFFFF, 32, 0, 0)
     assert len({delta.epoch for delta in deltas}) == 1
-    await world.until(lambda: world.upstream.sessions[DOOR].revision == 150)
+    await world.until(lambda: world.upstream.sessions[DOOR].revision == 75)
     world.upstream.change(DOOR, pack_change(messages.REVOKE, bytes(7)))
     delta = await world.door.next_delta()
-    assert (delta.from_revision, delta.to_revision, delta.change(0)[0]) == (150, 151, messages.REVOKE)
+    assert (delta.from_revision, delta.to_revision, delta.change(0)[0]) == (75, 76, messages.REVOKE)
 
 
 async def test_a_door_that_did_not_get_a_delta_gets_it_again(world):
