@@ -26,11 +26,6 @@ async def _restart(service):
         await sleep_ms(_LOOK_MS)
         waited_s = service.uptime.seconds - began_s
         # The relay falls to locked in a reset: whoever was let go, by fire above all, must not be shut in.
-        if (
-            waited_s >= _ANSWER_S
-            and not door.relay
-            and not door.fire
-            and (service.quiet() or waited_s >= _PATIENCE_S)
-        ):
+        if waited_s >= _ANSWER_S and not door.relay and not door.fire and (service.quiet() or waited_s >= _PATIENCE_S):
             service.log.warning("command", "restart")
             machine.reset()

@@ -74,9 +74,13 @@ async def test_one_that_is_not_what_comes_later_is_a_finding(world):
     journal = world.door.journal
     slots = journal.slots[:]
     world.door.before.pop()
-    journal.head, (journal.generation, journal.chain) = last - 1, world.door.before[last - 2 :][0][:2] and (
-        world.door.before[-1][0],
-        slots[last - 2][record.MAC : 32],
+    journal.head, (journal.generation, journal.chain) = (
+        last - 1,
+        world.door.before[last - 2 :][0][:2]
+        and (
+            world.door.before[-1][0],
+            slots[last - 2][record.MAC : 32],
+        ),
     )
     journal.slots = slots[: last - 1]
     world.door.record(record.ALARM, reason=record.ALARM_TAMPER)

@@ -105,9 +105,7 @@ async def place(
         else:
             return None, "not connected: a command cannot wait for a door, try again later"
         argument = argument if meaning else least
-        command = await upstream.order(
-            door, operation, argument, operator=operator, approver=approver, reason=reason
-        )
+        command = await upstream.order(door, operation, argument, operator=operator, approver=approver, reason=reason)
         result = await command.wait(_ANSWER_S)
         if result is None:
             return None, "no answer: look at the door's records whether it was carried out before you order again"
