@@ -12,6 +12,7 @@ import sys
 from micropython import const
 
 from firmware import patterns
+from firmware.door import MAINTENANCE
 from firmware.passage import SILENT
 from firmware.reader import Reader
 from firmware.version import VERSION
@@ -235,6 +236,7 @@ class Service:
             "door": self.watch.door.name,
             "lock": "unlocked" if self.watch.lock.released else "locked",
             "locked_down": self.passage.locked_down,
+            "maintenance": self.watch.door.orders & MAINTENANCE > 0,
             "alarms": sorted(self.recorder.alarms),
             "clock": _TRUST_NAMES[self.clock.trust],
             "t": self.clock.now_s,
@@ -269,6 +271,14 @@ class Service:
         """Somebody sent what was not to be executed."""
         self.recorder.note(record.COMMAND_REFUSED, result, None, operator)
         self.log.warning("command", "refused", operation=operation, result=result)
+
+    def forged(self):
+        """A message had a wrong MAC."""
+        if self.recorder.alarm_on(record.ALARM_INTRUSION):
+            from firmware import intrusion
+
+            asyncio.create_task(intrusion.outlast(self.recorder))
+            ondemand.drop(intrusion.MODULES)
 
     def command(self, command):
         """Execute an authenticated command; return its result number of docs/protocol.md."""

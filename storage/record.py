@@ -112,6 +112,7 @@ ALARM_CLOSER_SLOW = const(21)
 ALARM_CLOCK_DOUBTED = const(22)
 ALARM_CLOCK_LOST = const(23)
 ALARM_SELF_TEST = const(24)
+ALARM_INTRUSION = const(25)  # a wrong MAC on a topic of the door
 
 # Mode of a door, the reason of MODE.
 MODE_LOCKED_DOWN = const(1)
@@ -124,6 +125,10 @@ MODE_ARMED = const(7)
 MODE_DISARMED = const(8)
 MODE_MUTED = const(9)  # detail: seconds
 MODE_RESET_ASKED = const(10)  # upstream asks for somebody to reset the fire release at the door
+MODE_MAINTENANCE = const(11)  # detail: seconds
+MODE_MAINTENANCE_ENDED = const(12)
+MODE_UNLOCKED = const(13)  # the lock stays released by command; detail: seconds
+MODE_UNLOCK_ENDED = const(14)
 
 # Item of a self-test: its reason is the first one that failed, its detail the sum of 1 << item.
 TEST_PASSED = const(0)

@@ -24,7 +24,7 @@ _DELTA_HEADER = const(16)
 _CHANGE = const(16)
 _MAX_STATE = const(2048)
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
-_LEAVES = ("event", "event/ack", "state", "list", "cmd", "cmd/result")
+_LEAVES = ("event", "event/now", "event/ack", "state", "list", "cmd", "cmd/result")
 
 
 def parse_topic(text):

@@ -125,6 +125,7 @@ class Host:
         self.full = []
         self.failure = None
         self.answer = 0
+        self.alarms = 0  # of wrong MACs
 
     def state(self):
         return {"door": "secured", "lock": "locked", "alarms": [], "clock": "floor", "t": 5, "sw": "0.1"}
@@ -132,6 +133,9 @@ class Host:
     def command(self, command):
         self.commands.append(command)
         return self.answer
+
+    def forged(self):
+        self.alarms += 1
 
     def command_refused(self, operation, result, operator):
         self.refusals.append((operation, result, operator))

@@ -40,13 +40,13 @@ ALARMS = _table(
     *("FORCED", "HELD_WARNING", "HELD_OPEN", "CANCELLED_CARD", "TAMPER", "READER", "UNRECORDED", "FIRE"),
     *("JOURNAL_FULL", "KEYS_LOST", "JOURNAL_FILLING", "LIST_FULL", "SETTINGS_LOST", "COPY_SUSPECTED"),
     *("MAGIC_CARD", "LOCK_FAULT", "EXIT_STUCK", "SENSOR_FAULT", "AJAR", "WRONG_TRIES", "CLOSER_SLOW"),
-    *("CLOCK_DOUBTED", "CLOCK_LOST", "SELF_TEST"),
+    *("CLOCK_DOUBTED", "CLOCK_LOST", "SELF_TEST", "INTRUSION"),
     prefix="ALARM_",
 )
 MODES = _table(
     record,
     *("LOCKED_DOWN", "LOCK_DOWN_ENDED", "PROPPED", "PROP_ENDED", "FREE", "FREE_ENDED", "ARMED", "DISARMED", "MUTED"),
-    "RESET_ASKED",
+    *("RESET_ASKED", "MAINTENANCE", "MAINTENANCE_ENDED", "UNLOCKED", "UNLOCK_ENDED"),
     prefix="MODE_",
 )
 TRUST = _table(record, "FLOOR", "HELD", "SYNCHRONISED")
@@ -62,12 +62,13 @@ STAGES = _table(record, "SOFT_RESET", "HARD_RESET", "SET_UP", "POWER", prefix="S
 OPERATIONS = _table(
     messages,
     *("UNLOCK", "SET_TIME", "DROP_CARD_KEY", "LOWER_CLOCK", "LOCK_DOWN", "PROP", "MUTE", "SELF_TEST", "ASK_RESET"),
+    *("MAINTENANCE", "RESTART", "COLLECT", "APPLY", "DROP_DOOR_KEY"),
     prefix="OP_",
 )
 RESULTS = _table(
     messages,
     *("DONE", "WRONG_MAC", "WRONG_SESSION", "REPLAYED", "TOO_LATE", "NOT_APPROVED", "UNKNOWN_OPERATION", "RETAINED"),
-    *("MALFORMED", "REFUSED_BY_DOOR", "DOUBTED"),
+    *("MALFORMED", "REFUSED_BY_DOOR", "DOUBTED", "BUSY"),
 )
 # Numbers of MicroPython's machine.reset_cause() on the ESP32.
 RESETS = {1: "power_on", 2: "hard", 3: "watchdog", 4: "deep_sleep", 5: "soft"}
