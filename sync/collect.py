@@ -25,12 +25,11 @@ def begin(link, first):
 async def _collect(link, first, last):
     journal = link._journal
     nonce = link._nonce
-    topic = link._prefix + b"event"
     while first <= last:
         await sleep_ms(_PAUSE_MS)
         if link._nonce is not nonce:
             return  # another connection: upstream asks again for what it lacks
-        room = link._client.ready and link._client.room(topic, _HEADER + 32 * _SLOTS)
+        room = link._client.ready and link._client.room(b"event", _HEADER + 32 * _SLOTS)
         if not room:
             continue
         # One slot more: the last record may be a long one. What is sent beyond it is known upstream, or soon.

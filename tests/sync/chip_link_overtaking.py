@@ -216,6 +216,7 @@ class Longest(TestCase):
             rig.host.now_s = _FULL
             await rig.connect()
             rig.link._session_s = 0
+            rig.link.certificate = members["cert"]
             rig.link.state_changed()
             wire = await rig.wait("state")
             # The longest topic: site and door of 32 characters; packet buffer and what MQTT adds as in sync/mqtt.py.
