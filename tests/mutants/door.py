@@ -1,6 +1,6 @@
 """Lines of the door's supervision that must not be otherwise; `python -m tests.mutants` tells the form."""
 
-_STEPS = ("tests/firmware/test_door.py",)
+_STEPS = ("tests/firmware/test_door.py", "tests/firmware/test_door_orders.py")
 _DAYS = ("tests/firmware/test_door_machine.py",)
 _DOOR = _STEPS + _DAYS
 _WATCH = ("tests/firmware/chip_watch.py",)
@@ -9,8 +9,8 @@ _LINES = ("tests/drivers/chip_supervised.py",)
 MUTANTS = [
     (
         "firmware/door.py",
-        "self.relay = self.releasing or self.fire or self.free or",
-        "self.relay = self.releasing or self.free or",
+        "self.relay = self.releasing or self.fire or self.free or self.orders & UNLOCKED_FOR > 0",
+        "self.relay = self.releasing or self.free or self.orders & UNLOCKED_FOR > 0",
         "the lock falls shut in a fire when the first release is over",
         _DOOR,
     ),
