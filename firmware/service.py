@@ -173,7 +173,7 @@ class Service:
             self._warn(record.ALARM_JOURNAL_FILLING, _FILLING_PERCENT)
             self._warn(record.ALARM_JOURNAL_FULL, _FULL_PERCENT)
             quiet = self.quiet()
-            if self.restart_s and (now_s >= self.restart_s or quiet and now_s > self.restart_s - _RESTART_S + 2):
+            if self.restart_s and (now_s >= self.restart_s or (quiet and now_s > self.restart_s - _RESTART_S + 2)):
                 from machine import reset
 
                 reset()
