@@ -1,4 +1,4 @@
-"""Opens a parcel that is whole, and leaves what it says for the next start. Loaded when that is asked for, and not kept.
+"""Opens a parcel that is whole, and leaves what it says for the next start. Loaded when that is due, and not kept.
 
     result = parcels.apply(service, 7)          # number of docs/protocol.md
 

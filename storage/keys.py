@@ -6,8 +6,9 @@
 
 NVS erases itself when its format changes or it is worn; the file covers that, and the newer copy, told by a generation
 that counts up with each change, repairs the other. A copy is a check, the generation, the door key, the card keys, the
-pseudonym key of the door key before while that is being rotated, and the secret (docs/flash-formats.md). The journal's start key is not kept: `journal.format` takes it once, the office
-keeps it, and so nobody who reads the flash can go back to it.
+pseudonym key of the door key before while that is being rotated, and the secret (docs/flash-formats.md). The journal's
+start key is not kept: `journal.format` takes it once, the office keeps it, and so nobody who reads the flash can go
+back to it.
 """
 
 from hashlib import sha256

@@ -20,6 +20,7 @@ from storage.mac import derive
 from sync import upstream as wire
 
 MEMBERS = frozenset(("settings", "card_keys", "tls", "door_key", "wifi_secret"))
+_UNIX_2020 = 1577836800
 _BLOCK = 16
 _MOST_NUMBER = (1 << 30) - 1
 
@@ -59,3 +60,13 @@ class Parcel:
     def pages(self, number: int = 0, start: int = 0) -> list[bytes]:
         """The pages that a door still needs whose state says `parcel: [number, start, …]`."""
         return wire.build_parcel(self.key, self.kind, self.number, self.file, start if number == self.number else 0)
+
+
+def next_number(position: list[int], now: float) -> int:
+    """A number above all that this door has seen, which needs no book: the time, in seconds since 2020.
+
+    Args:
+        position: `parcel` of the door's state.
+        now: Unix time.
+    """
+    return max(int(now) - _UNIX_2020, position[0] + 1, position[2] + 1)
