@@ -5,11 +5,14 @@
 Whatever opens or changes a door has its record, with operator, approver and reason, before it is done.
 """
 
+from firmware.door import MAINTENANCE, PROPPED, UNLOCKED_FOR
 from storage import ondemand, record
 from sync import messages
 
 MODULES = ("firmware.commands",)
-_DAY_S = 86400  # no door is propped or muted for longer by one order
+_DAY_S = 86400  # no door is propped or muted for longer by one order,
+_HOUR_S = 3600  # nor released,
+_SHIFT_S = 28800  # nor in maintenance
 
 
 def _recorded(service, command):
@@ -17,17 +20,22 @@ def _recorded(service, command):
 
 
 def _unlock(service, command):
-    if not _recorded(service, command):
+    """The latest counts: one for once also ends one that lasts."""
+    seconds = command.argument
+    if seconds > _HOUR_S or (seconds and service.passage.locked_down) or not _recorded(service, command):
         return messages.REFUSED_BY_DOOR  # no unlock by command without a durable record
-    service.watch.release(record.CAUSE_REMOTE)
-    service.log.info("command", "unlock", operator=command.operator)
+    service.watch.door.order(UNLOCKED_FOR, seconds)
+    if not seconds:
+        service.watch.release(record.CAUSE_REMOTE)
+    service.watch.busy()
+    service.log.info("command", "unlock", operator=command.operator, seconds=seconds)
     return messages.DONE
 
 
 def _prop(service, command):
     if command.argument > _DAY_S or not _recorded(service, command):
         return messages.REFUSED_BY_DOOR
-    service.watch.door.prop(command.argument)
+    service.watch.door.order(PROPPED, command.argument)
     service.log.info("command", "prop", operator=command.operator, seconds=command.argument)
     return messages.DONE
 
@@ -37,6 +45,55 @@ def _mute(service, command):
         return messages.REFUSED_BY_DOOR
     service.watch.mute(command.argument)
     return messages.DONE
+
+
+def _maintenance(service, command):
+    seconds = command.argument
+    if seconds > _SHIFT_S or not _recorded(service, command):
+        return messages.REFUSED_BY_DOOR
+    service.watch.door.order(MAINTENANCE, seconds)
+    service.log.info("command", "maintenance", operator=command.operator, seconds=seconds)
+    return messages.DONE
+
+
+def _restart(service, command):
+    """Not while somebody was promised an open door: it would fall shut, and nobody could tell them."""
+    door = service.watch.door
+    if door.fire or door.free or door.orders & UNLOCKED_FOR or not _recorded(service, command):
+        return messages.REFUSED_BY_DOOR
+    from firmware import restart
+
+    restart.soon(service)
+    ondemand.drop(restart.MODULES)
+    return messages.DONE
+
+
+def _collect(service, command):
+    from sync import collect
+
+    try:
+        first = command.argument
+        link = service.recorder.link
+        if not 1 <= first <= service.recorder.journal.acked or not _recorded(service, command):
+            return messages.REFUSED_BY_DOOR
+        collect.begin(link, first)
+        return messages.DONE
+    finally:
+        ondemand.drop(collect.MODULES)
+
+
+def _keys(service, command):
+    """Apply a parcel, or forget the door key before the present one."""
+    from firmware import parcels
+
+    try:
+        if not _recorded(service, command):
+            return messages.REFUSED_BY_DOOR
+        if command.operation == messages.OP_APPLY:
+            return parcels.apply(service, command.argument)
+        return parcels.drop_door_key(service)
+    finally:
+        ondemand.drop(parcels.MODULES)
 
 
 def _ask_reset(service, command):
@@ -74,6 +131,8 @@ def _lock_down(service, command):
     if begins > 1 or not _recorded(service, command) or not service.kept.set("lockdown", begins):
         return messages.REFUSED_BY_DOOR  # one that the next power cut ends would be none
     service.passage.locked_down = bool(begins)
+    if begins:
+        service.watch.door.order(UNLOCKED_FOR, 0)
     modes = service.recorder.modes
     (modes.add if begins else modes.discard)(record.MODE_LOCKED_DOWN)
     service.recorder.note(record.MODE, record.MODE_LOCKED_DOWN if begins else record.MODE_LOCK_DOWN_ENDED)
@@ -90,19 +149,6 @@ def _self_test(service, command):
     return messages.DONE
 
 
-def _apply(service, command):
-    return service.parcel_whole(command.argument) if _recorded(service, command) else messages.REFUSED_BY_DOOR
-
-
-def _drop_door_key(service, command):
-    from firmware import cardkeys
-
-    try:
-        return cardkeys.drop_old_door_key(service) if _recorded(service, command) else messages.REFUSED_BY_DOOR
-    finally:
-        ondemand.drop(cardkeys.MODULES)
-
-
 _OPERATIONS = {
     messages.OP_UNLOCK: _unlock,
     messages.OP_SET_TIME: _set_time,
@@ -113,8 +159,11 @@ _OPERATIONS = {
     messages.OP_ASK_RESET: _ask_reset,
     messages.OP_LOCK_DOWN: _lock_down,
     messages.OP_SELF_TEST: _self_test,
-    messages.OP_APPLY: _apply,
-    messages.OP_DROP_DOOR_KEY: _drop_door_key,
+    messages.OP_MAINTENANCE: _maintenance,
+    messages.OP_RESTART: _restart,
+    messages.OP_COLLECT: _collect,
+    messages.OP_APPLY: _keys,
+    messages.OP_DROP_DOOR_KEY: _keys,
 }
 
 

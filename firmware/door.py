@@ -22,6 +22,13 @@ HELD_OPEN = const(3)
 FORCED = const(4)
 STATE_NAMES = ("secured", "unlocked", "open", "held open", "forced")
 
+# What was ordered and lasts, a bit each in `orders`; two of them let the leaf stand open.
+PROPPED = const(1)
+UNLOCKED_FOR = const(2)  # the lock stays released
+MAINTENANCE = const(4)  # concerns the sounder only, see firmware/watch.py
+MAY_STAND = const(3)
+_MODES = const(b"\x03\x0d\x0b")  # record.MODE_PROPPED and so on; the end of each is the next number
+
 # A leaf that moves this soon after relocking was let go by the release before: the bolt needs time to fall, the
 # contact is debounced, the person was already pulling.
 _GRACE_MS = const(1000)
@@ -60,7 +67,7 @@ class Door:
         self.relay = False
         self.fire = False
         self.free = False  # free passage: released by schedule
-        self.propped = False  # may stand open
+        self.orders = 0  # bits above
         self.sensed = True  # False while nothing tells whether the leaf is closed
         self.ajar = False  # closed, but not in its latch
         self.releasing = False  # within the opening time; `relay` is that, fire or free passage
@@ -87,7 +94,7 @@ class Door:
         self._moved = False  # has been open since it was last latched
         self._flutters = 0
         self._trip_ms = -1  # since the last release; -1 without one
-        self._prop_ms = 0
+        self._order_ms = [0, 0, 0]
         self._open_s = 0
         self._open_ms = 0
         self._held_ms = 0  # open since the last authorised passage
@@ -109,7 +116,7 @@ class Door:
             return "unknown"
         if self.ajar:
             return "ajar"
-        if self.propped and self.state == OPEN:
+        if self.orders & PROPPED and self.state == OPEN:
             return "propped"
         return STATE_NAMES[self.state]
 
@@ -184,17 +191,25 @@ class Door:
         self.free = on
         self._drive()
 
-    def prop(self, seconds):
-        """Let the leaf stand open for so long, up to 2^28 ms; 0 ends it, and the time it may be held begins anew."""
-        if seconds:
-            self._prop_ms = seconds * 1000
-            self.propped = True
+    def order(self, which, seconds):
+        """Let one of the bits above last for so long from now on, up to 2^28 ms; 0 ends it.
+
+        Afterwards the time for which the leaf may be held open begins anew.
+        """
+        if not seconds and not self.orders & which:
+            return
+        self.orders |= which
+        self._order_ms[which >> 1] = seconds * 1000
+        if which & MAY_STAND:
             self._excuse()
-            self.events.append((record.MODE, record.MODE_PROPPED, seconds))
-        elif self.propped:
-            self.propped = False
             self._held_ms = 0
-            self.events.append((record.MODE, record.MODE_PROP_ENDED, 0))
+        if not seconds:
+            self.orders ^= which
+            if which == UNLOCKED_FOR and self._left_ms <= 0:
+                self._granted = record.CAUSE_REMOTE
+                self._left_ms = _GRACE_MS
+        self._drive()
+        self.events.append((record.MODE, _MODES[which >> 1] + (not seconds), seconds))
 
     def advance(self, elapsed_ms):
         """Let time pass."""
@@ -214,10 +229,12 @@ class Door:
                 self._granted = record.CAUSE_NONE
         if self.state == UNLOCKED and not self.relay and self._left_ms <= 0:
             self.state = SECURED
-        if self.propped:
-            self._prop_ms -= elapsed_ms
-            if self._prop_ms <= 0:
-                self.prop(0)
+        if self.orders:
+            for index in range(3):
+                if self.orders >> index & 1:
+                    self._order_ms[index] -= elapsed_ms
+                    if self._order_ms[index] <= 0:
+                        self.order(1 << index, 0)
         if self.state >= OPEN:
             self._stand_open(elapsed_ms)
         # Exit button, bolt and latch.
@@ -244,7 +261,7 @@ class Door:
                 self._trip_ms = -1
 
     def _drive(self):
-        self.relay = self.releasing or self.fire or self.free
+        self.relay = self.releasing or self.fire or self.free or self.orders & UNLOCKED_FOR > 0
         if self.relay and self.state == SECURED:
             self.state = UNLOCKED
 
@@ -261,8 +278,8 @@ class Door:
         cause = self._granted
         if self.fire:
             cause = record.CAUSE_FIRE
-        elif self.free and not cause:
-            cause = record.CAUSE_SCHEDULE
+        elif not cause and self.relay:
+            cause = record.CAUSE_REMOTE if self.orders & UNLOCKED_FOR else record.CAUSE_SCHEDULE
         if not self.relay:
             self._flutters = self._flutters + 1 if rest_ms < _UNSTEADY_MS else 1
             if self._flutters >= _FLUTTERS:
@@ -314,7 +331,7 @@ class Door:
         open_ms = self._open_ms + elapsed_ms
         self._open_s = min(self._open_s + open_ms // 1000, _MAX_S)
         self._open_ms = open_ms % 1000
-        if self.state != OPEN or self.fire or self.propped or not self.sensed:
+        if self.state != OPEN or self.fire or self.orders & MAY_STAND or not self.sensed:
             return
         self._held_ms += elapsed_ms
         if not self.warning:

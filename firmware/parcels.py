@@ -14,10 +14,11 @@ import esp32
 from cryptolib import aes
 from micropython import const
 
+from firmware import restart
 from storage.keys import Keys
 from sync import messages, parcels
 
-MODULES = ("firmware.parcels", "storage.keys", "sync.parcels")
+MODULES = ("firmware.parcels", "firmware.restart", "storage.keys", "sync.parcels")
 
 _FILE = "/parcel"
 _PLAIN = "/provision.tmp"
@@ -50,7 +51,21 @@ def apply(service, number):
         service.log.error("parcel", "not taken", number=number, error=error)
         return messages.REFUSED_BY_DOOR
     service.log.info("parcel", "is taken over by a restart", number=number)
-    service.restart()
+    restart.soon(service)
+    return messages.DONE
+
+
+def drop_door_key(service):
+    """Forget the pseudonym key of the door key before; cards that the list knows only by it are unknown from now on."""
+    keys = Keys(esp32.NVS("menwei"), board.ROOT)
+    keys.load()
+    try:
+        if keys.lost or not keys.old:
+            return messages.REFUSED_BY_DOOR
+        keys.store()
+    except OSError:
+        return messages.REFUSED_BY_DOOR
+    service.passage.old = None
     return messages.DONE
 
 

@@ -20,6 +20,7 @@ _PROPPED = const(2)
 _AJAR = const(3)
 _OPEN = const(4)
 SECONDS = const(13)
+_IS_PROPPED = const(1)  # bit of firmware.door: propped
 _DOOR_OPEN = const(2)  # states of firmware.door: the leaf is open from here on
 
 # What a reset must not lose: milliseconds by category, then these.
@@ -45,7 +46,7 @@ def category(door):
         return _AJAR
     if door.state < _DOOR_OPEN:
         return 0
-    return _PROPPED if door.propped else _OPEN + door.cause
+    return _PROPPED if door.orders & _IS_PROPPED else _OPEN + door.cause
 
 
 class Rate:

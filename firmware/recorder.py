@@ -46,6 +46,8 @@ class Recorder:
         if self._owed:
             self._owed = False
             self._owed = not self.note(record.ALARM, record.ALARM_UNRECORDED)
+        if kind == record.ALARM and self.link:
+            self.link.alarm()
         self.notify()
         return True
 

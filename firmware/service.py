@@ -12,6 +12,7 @@ import sys
 from micropython import const
 
 from firmware import patterns
+from firmware.door import MAINTENANCE
 from firmware.passage import SILENT
 from firmware.reader import Reader
 from firmware.version import VERSION
@@ -20,7 +21,6 @@ from storage import ondemand, record
 
 _HOUSEKEEPING_MS = const(100)
 _RESTART_MS = const(1000)
-_RESTART_S = const(60)  # at most, until a restart that was asked for; two at least, in which the answer goes out
 _QUIET_S = const(10)  # no erase, handshake or name resolution so soon after a tap, an exit or an open door
 _SHORT_PAUSE_S = const(2)
 _PATIENCE_S = const(300)
@@ -82,7 +82,6 @@ class Service:
         self.look_s = _FIRST_LOOK_S  # uptime of the next look at the clock
         self.ntp_steps = 0  # how often NTP has set the system clock
         self._reader_s = 0
-        self.restart_s = 0  # when a restart that was asked for is made at the latest; 0 for none
         self.test_s = _FIRST_TEST_S  # when the next self-test is due
         if self.passage.locked_down:
             self.recorder.modes.add(record.MODE_LOCKED_DOWN)
@@ -172,12 +171,7 @@ class Service:
             watch.rate.save(watch.memory, watch.lock.cycles)
             self._warn(record.ALARM_JOURNAL_FILLING, _FILLING_PERCENT)
             self._warn(record.ALARM_JOURNAL_FULL, _FULL_PERCENT)
-            quiet = self.quiet()
-            if self.restart_s and (now_s >= self.restart_s or (quiet and now_s > self.restart_s - _RESTART_S + 2)):
-                from machine import reset
-
-                reset()
-            if quiet:
+            if self.quiet():
                 clock = self.clock
                 keep_from_s = clock.earliest_s - self._keep_s if self._keep_s and clock.trust else 0
                 if not self.recorder.journal.idle(keep_from_s):
@@ -190,10 +184,6 @@ class Service:
                     from firmware import selftest
 
                     await selftest.run(self)
-
-    def restart(self):
-        """Start anew, as soon as nobody is at the door."""
-        self.restart_s = self.uptime.seconds + _RESTART_S
 
     def _look_at_clock(self):
         from firmware import clockcare
@@ -242,6 +232,7 @@ class Service:
             "door": self.watch.door.name,
             "lock": "unlocked" if self.watch.lock.released else "locked",
             "locked_down": self.passage.locked_down,
+            "maintenance": self.watch.door.orders & MAINTENANCE > 0,
             "alarms": sorted(self.recorder.alarms),
             "clock": _TRUST_NAMES[self.clock.trust],
             "t": self.clock.now_s,
@@ -285,6 +276,14 @@ class Service:
         """Somebody sent what was not to be executed."""
         self.recorder.note(record.COMMAND_REFUSED, result, None, operator)
         self.log.warning("command", "refused", operation=operation, result=result)
+
+    def forged(self):
+        """A message had a wrong MAC."""
+        if self.recorder.alarm_on(record.ALARM_INTRUSION):
+            from firmware import intrusion
+
+            asyncio.create_task(intrusion.outlast(self.recorder))
+            ondemand.drop(intrusion.MODULES)
 
     def command(self, command):
         """Execute an authenticated command; return its result number of docs/protocol.md."""

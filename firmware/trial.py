@@ -12,9 +12,10 @@ import os
 import board
 from micropython import const
 
+from firmware import restart
 from storage import ondemand
 
-_MODULES = ("firmware.trial",)
+_MODULES = ("firmware.trial", "firmware.restart")
 _BEFORE = "/provision.before"
 _READY = "/provision.parcel"
 _LOOK_S = const(5)
@@ -37,7 +38,7 @@ async def _watch(service):
                 service.log.error("parcel", "what was there before cannot be taken back", error=error)
             else:
                 service.log.error("parcel", "no connection with it: taken back by a restart")
-                service.restart()
+                restart.soon(service)
             break
     else:
         try:

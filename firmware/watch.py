@@ -157,7 +157,7 @@ class Watch:
         else:
             door.sensed = False
         # A button that is held, a door that stands open: nobody passes, and the alarm must get through to upstream.
-        may_stand = door.warning or door.propped or door.fire or door.free or not door.sensed
+        may_stand = door.warning or door.orders & doors.MAY_STAND or door.fire or door.free or not door.sensed
         if (door.releasing and pressed | key < _HELD) or (door.state == doors.OPEN and not may_stand):
             self.busy()
         door.advance(elapsed_ms)
@@ -173,13 +173,14 @@ class Watch:
                 self._log.error("door", "flash fails: fire would end with the power")
         if door.events:
             self._record_events()
+        silent = door.orders & doors.MAINTENANCE  # what is on by then is heard when that ends
         if self._sound_ms < 0:
             self._sound_ms += elapsed_ms
             if self._sound_ms >= 0:
                 self._sound_ms = self._full_sound_ms * self.armed
-        elif self._sound_ms:
+        elif self._sound_ms and not silent:
             self._sound_ms = max(self._sound_ms - elapsed_ms, 0)
-        self._player.mask = _ALL if door.fire or self._sound_ms > 0 else _LIGHTS
+        self._player.mask = _ALL if door.fire or (self._sound_ms > 0 and not silent) else _LIGHTS
 
     def _catch_up(self, which, elapsed_ms):
         """The hour is over, or the clock was set."""

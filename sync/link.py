@@ -8,7 +8,8 @@
 Offline is normal: attempts go on quietly for ever, `connected` and `last_error` tell how it stands. What comes from
 the network is authenticated here, or in sync/downlink.py, which is loaded when it is needed, and carried out by
 `host`, the firmware, which has: state() -> dict, command(Command) -> result, command_refused(operation, result,
-operator), list_changed(from, to), list_full(pseudonym), may_connect(), monotonic_s(), parcel_whole(number) -> result.
+operator), forged(), list_changed(from, to), list_full(pseudonym), may_connect(), monotonic_s(),
+parcel_whole(number) -> result.
 """
 
 import asyncio
@@ -27,6 +28,9 @@ _COMMAND = const(2)
 _PARCEL = const(3)
 
 _BATCH_ROOM = const(1048)  # 24 + 32 * 32
+_BATCH = const(32)
+_ONE = const(56)  # a batch of one record
+_MOST_ALARMS = const(4)
 _FLIGHTS = const(2)
 _PATIENCE_S = const(20)
 _MOST_PATIENCE_S = const(320)
@@ -94,16 +98,25 @@ class Link:
             )
         self._results = []
         self._flights = []  # last records of the batches under way
+        self._alarms = []  # numbers of the newest alarm records that are not
         self._patience_s = _PATIENCE_S
         self.connected = False
         self.last_error = None
         self.parcel = [0, 0, 0]  # see sync/parcels.py
-        self.forged = self.refused = self.failed = self._sent_s = self._refusals_s = self._ordered_s = 0
+        self.forged = self.refused = self.failed = self._sent_s = self._refusals_s = 0
+        self._ordered_s = self._orders_s = 0
 
     def state_changed(self):
         """Publish `state` again."""
         self._state_due = True
         self.notify()
+
+    def alarm(self):
+        """The newest record of the journal is an alarm: it overtakes what waits, if that is much."""
+        alarms = self._alarms
+        alarms.append(self._journal.head)
+        if len(alarms) > _MOST_ALARMS:
+            del alarms[0]
 
     async def run(self):
         """Keep the link up, for ever.
@@ -179,6 +192,16 @@ class Link:
                 self._state_due = not self._publish(b"state", wire, True)
             if self._state_due:
                 return
+            alarms = self._alarms
+            while alarms:
+                ahead = alarms[0] - self._sent
+                if ahead > 0:
+                    # The next batch has it, or there is no room yet.
+                    room = ahead > _BATCH and self._client.room(self._prefix + b"event/now", _ONE)
+                    if not room or not journal.batch(room[:_ONE], alarms[0]):
+                        break
+                    self._client.send(_ONE)
+                del alarms[0]
             # Batches go straight from flash. The flash is the queue: nothing is kept for a resend.
             flights = self._flights
             if flights and now_s - self._sent_s > self._patience_s:
@@ -242,7 +265,9 @@ class Link:
             self.last_error = error
         if result:
             self.refused += 1
-            self.forged += result == messages.WRONG_MAC
+            if result == messages.WRONG_MAC:
+                self.forged += 1
+                self._host.forged()
 
     def _orders(self):
         """Return the module for lists and commands; it stays for a while."""

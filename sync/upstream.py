@@ -29,7 +29,7 @@ PARCEL_TLS = const(2)  # nothing but `tls`: taken as soon as it is whole
 MAX_PARCEL = const(8192)
 _PARCEL_DATA = const(512)
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
-_LEAVES = ("event", "event/ack", "state", "list", "cmd", "cmd/result", "parcel")
+_LEAVES = ("event", "event/now", "event/ack", "state", "list", "cmd", "cmd/result", "parcel")
 
 
 def parse_topic(text):

@@ -77,7 +77,7 @@ class Link:
         self._nonce = NONCE
         self._number = 0
         self._session_s = 0
-        self._refusals_s = 0
+        self._refusals_s = self._orders_s = 0
         self._results = []
 
     def _purpose(self, purpose):

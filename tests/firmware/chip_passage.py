@@ -258,6 +258,8 @@ class CardPath(TestCase):
             def notify(self):
                 pass
 
+            alarm = notify
+
         self.recorder.link = Link()
         self.assertEqual(self.show(), record.OK)
         self.recorder.link.connected = False

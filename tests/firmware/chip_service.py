@@ -159,13 +159,16 @@ class Watchdog:
 
 class Link:
     def __init__(self):
-        self.notified = self.changed = 0
+        self.notified = self.changed = self.forged = self.alarms = 0
 
     def notify(self):
         self.notified += 1
 
     def state_changed(self):
         self.changed += 1
+
+    def alarm(self):
+        self.alarms += 1
 
 
 class Command:

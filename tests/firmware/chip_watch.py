@@ -6,7 +6,7 @@ from unittest import TestCase
 
 from firmware import patterns
 from firmware.clock import Clock, Uptime
-from firmware.door import Door
+from firmware.door import MAINTENANCE, PROPPED, UNLOCKED_FOR, Door
 from firmware.lines import Lines
 from firmware.recorder import Recorder
 from firmware.watch import Watch
@@ -197,6 +197,33 @@ class Sounder(WithWatch):
         self.assertTrue(record.ALARM_EXIT_STUCK in self.recorder.alarms)
         self.assertEqual(self.heard(), b"")
 
+    def test_in_maintenance_only_fire_is_heard(self):
+        self.door.order(MAINTENANCE, 100)
+        self.force()
+        self.assertEqual(self.recorder.alarms, {record.ALARM_FORCED})
+        self.assertEqual(self.heard(), b"")
+        self.contacts["tamper"].active = True
+        self.step()
+        for _ in range(40):  # longer than an alarm sounds
+            self.step(1000)
+            self.assertEqual(self.heard(), b"")
+        self.contacts["fire"].press()
+        self.step()
+        self.assertEqual(self.heard(), _FIRE)
+
+    def test_what_is_on_when_maintenance_ends_is_heard(self):
+        self.door.order(MAINTENANCE, 100)
+        self.force()
+        for _ in range(98):
+            self.step(1000)
+        self.assertEqual(self.heard(), b"")
+        self.step(2000)
+        self.step()
+        self.assertEqual(self.heard(), _ALARM)
+        for _ in range(20):
+            self.step(1000)
+        self.assertEqual(self.heard(), b"")
+
     def test_the_key_switch_mutes(self):
         self.force()
         self.taken()
@@ -294,8 +321,10 @@ class Fire(WithWatch):
         self.step()
         self.door.free_passage(True)
         self.door.free_passage(False)
-        self.door.prop(10)
-        self.door.prop(0)
+        self.door.order(PROPPED, 10)
+        self.door.order(PROPPED, 0)
+        self.door.order(UNLOCKED_FOR, 10)
+        self.door.order(UNLOCKED_FOR, 0)
         self.watch.release(record.CAUSE_REMOTE)
         self.watch.mute(10)
         self.step(20_000)
@@ -414,9 +443,14 @@ class Fitted(WithWatch):
         self.watch.release(record.CAUSE_CARD)
         self.force()
         self.assertFalse(self.quiet())
-        self.door.prop(600)
+        self.door.order(PROPPED, 600)
         self.assertTrue(self.quiet())
-        self.door.prop(0)
+        self.door.order(PROPPED, 0)
+        self.door.order(UNLOCKED_FOR, 600)
+        self.assertTrue(self.quiet())
+        self.door.order(UNLOCKED_FOR, 0)
+        self.door.order(MAINTENANCE, 600)
+        self.assertFalse(self.quiet())
         self.contacts["fire"].press()
         self.assertTrue(self.quiet())
 

@@ -12,6 +12,7 @@ PASSED, NOT_PASSED, OPENED, CLOSED, ALARM, ENDED, RELEASED, MODE = 4, 5, 6, 7, 8
 NONE, CARD, REMOTE, EXIT, INTERCOM, KEY, HANDLE, FIRE, SCHEDULE = range(9)
 FORCED, WARNING, HELD, TAMPER, FIRE_ALARM, LOCK, STUCK, AJAR = 1, 2, 3, 5, 8, 16, 17, 19
 PROPPED, PROP_ENDED, MUTED = 3, 4, 9
+UNLOCKED, UNLOCK_ENDED = 13, 14
 HEARD = {FORCED, WARNING, HELD, TAMPER, FIRE_ALARM, AJAR}
 
 
@@ -70,6 +71,7 @@ class Reference:
         self.opened_at = self.held_since = 0
         self.warned = False
         self.prop_until = None
+        self.unlock_until = None
         self.shut, self.shut_since = True, -1_000_000
         self.unlatched = False  # open since the bolt was last thrown
         self.flutters = 0
@@ -81,7 +83,7 @@ class Reference:
     @property
     def released(self):
         """Must the lock be released?"""
-        return self.let_since is not None or self.fire or self.free
+        return self.let_since is not None or self.fire or self.free or self.unlock_until is not None
 
     def release(self, cause):
         """A card, a command or a button."""
@@ -104,6 +106,20 @@ class Reference:
             self.prop_until = None
             self.held_since = self.before
             self.out.append((MODE, PROP_ENDED))
+
+    def unlock(self, seconds, now=None):
+        """Released for so long, or 0."""
+        if seconds:
+            self.unlock_until = self.before + seconds * 1000
+            self.out.append((MODE, UNLOCKED))
+            self.excuse()
+            self.held_since = self.before
+        elif self.unlock_until is not None:
+            self.unlock_until = None
+            self.held_since = self.before
+            if self.due is None:
+                self.due = (REMOTE, self.before if now is None else now, 1000)
+            self.out.append((MODE, UNLOCK_ENDED))
 
     # One look.
 
@@ -157,7 +173,9 @@ class Reference:
 
     def opens(self, rest):
         """An opening, or another flutter."""
-        cause = FIRE if self.fire else self.due[0] if self.due else SCHEDULE if self.free else NONE
+        cause = FIRE if self.fire else self.due[0] if self.due else NONE
+        if cause == NONE:
+            cause = REMOTE if self.unlock_until is not None else SCHEDULE if self.free else NONE
         if not self.released:
             self.flutters = self.flutters + 1 if rest < 5000 else 1
             if self.flutters == 3:
@@ -213,7 +231,9 @@ class Reference:
             self.due, self.awaited = None, False
         if self.prop_until is not None and now >= self.prop_until:
             self.prop(0)
-        if self.how == "open" and not self.fire and self.prop_until is None:
+        if self.unlock_until is not None and now >= self.unlock_until:
+            self.unlock(0, now)
+        if self.how == "open" and not self.fire and self.prop_until is None and self.unlock_until is None:
             held = now - self.held_since
             if not self.warned and held >= self.warn:
                 self.warned = True

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from reference_door import ALARM, CARD, ENDED, FIRE_ALARM, REMOTE, Reference
 
+from firmware.door import PROPPED, UNLOCKED_FOR
+
 NAMES = ("leaf", "exit", "fire", "key", "intercom", "tamper", "handle")
 OPEN_S, WARN_S, ALARM_S, STUCK_S, MUTE_S = 2, 4, 7, 5, 6
 BOLT_MS = 30
@@ -126,8 +128,14 @@ class AnyDay(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from((0, 3, 9)))
     def prop(self, seconds):
         """It may stand open."""
-        self.rig.door.prop(seconds)
+        self.rig.door.order(PROPPED, seconds)
         self.reference.prop(seconds)
+
+    @rule(seconds=st.sampled_from((0, 3, 9)))
+    def unlock_for(self, seconds):
+        """The lock stays released."""
+        self.rig.door.order(UNLOCKED_FOR, seconds)
+        self.reference.unlock(seconds)
 
     @rule(on=st.booleans())
     def free_passage(self, on):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_rate import HOUR_S, QUANTUM_MS, UNKNOWN, Reference
 
+from firmware import door as doors
 from firmware import hourly
 from firmware import rate as rates
 from firmware.rate import Rate
@@ -180,7 +181,7 @@ class Leaf:
     state: int = 0
     cause: int = 0
     sensed: bool = True
-    propped: bool = False
+    orders: int = 0
     ajar: bool = False
 
 
@@ -193,8 +194,8 @@ class Leaf:
         (Leaf(state=3, cause=3), hours.OPEN + 3),
         (Leaf(state=4), hours.OPEN),
         (Leaf(state=2, cause=8), hours.OPEN + 8),
-        (Leaf(state=2, cause=1, propped=True), hours.PROPPED),
-        (Leaf(propped=True), hours.CLOSED),
+        (Leaf(state=2, cause=1, orders=doors.PROPPED), hours.PROPPED),
+        (Leaf(orders=doors.PROPPED), hours.CLOSED),
         (Leaf(ajar=True), hours.AJAR),
         (Leaf(sensed=False), hours.UNKNOWN),
         (Leaf(state=2, cause=1, sensed=False), hours.UNKNOWN),

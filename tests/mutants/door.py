@@ -9,8 +9,8 @@ _LINES = ("tests/drivers/chip_supervised.py",)
 MUTANTS = [
     (
         "firmware/door.py",
-        "self.relay = self.releasing or self.fire or self.free",
-        "self.relay = self.releasing or self.free",
+        "self.relay = self.releasing or self.fire or self.free or",
+        "self.relay = self.releasing or self.free or",
         "the lock falls shut in a fire when the first release is over",
         _DOOR,
     ),
@@ -72,17 +72,31 @@ MUTANTS = [
     ),
     (
         "firmware/door.py",
-        "if self.state != OPEN or self.fire or self.propped or not self.sensed:",
+        "if self.state != OPEN or self.fire or self.orders & MAY_STAND or not self.sensed:",
         "if self.state != OPEN or self.fire or not self.sensed:",
         "the movers are alarmed at",
         _DOOR,
     ),
     (
         "firmware/door.py",
-        "if self._prop_ms <= 0:",
+        "if self._order_ms[index] <= 0:",
         "if False:",
         "a prop never ends",
         _DOOR,
+    ),
+    (
+        "firmware/door.py",
+        "if which == UNLOCKED_FOR and self._left_ms <= 0:",
+        "if False:",
+        "who pulls when an unlock ends has forced the door",
+        _DOOR,
+    ),
+    (
+        "firmware/door.py",
+        "if which & MAY_STAND:",
+        "if True:",
+        "maintenance ends an alarm that is on",
+        _STEPS,
     ),
     (
         "firmware/watch.py",

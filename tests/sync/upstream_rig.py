@@ -121,6 +121,7 @@ class Host:
         self.full = []
         self.answer = 0
         self.whole = []
+        self.alarms = 0  # of wrong MACs
 
     def state(self):
         return {"door": "secured", "lock": "locked", "alarms": [], "clock": "floor", "t": 5, "sw": "0.1"}
@@ -132,6 +133,9 @@ class Host:
     def parcel_whole(self, number):
         self.whole.append(number)
         return self.answer
+
+    def forged(self):
+        self.alarms += 1
 
     def command_refused(self, operation, result, operator):
         self.refusals.append((operation, result, operator))

@@ -27,6 +27,7 @@ class World:
         self.folder, self.port = folder, port
         self.now = NOW
         self.events = []
+        self.early = []
         self.keys = KeyFile(SITE)
         self.keys.add(DOOR, DOOR_KEY, {EPOCH: JOURNAL_KEY})
         self.door = FakeDoor(port, SITE, DOOR, DOOR_KEY, EPOCH, JOURNAL_KEY)
@@ -38,7 +39,13 @@ class World:
     async def start(self):
         self.store = Store(self.folder / "upstream.db")
         self.upstream = Upstream(
-            "127.0.0.1", self.port, self.keys, self.store, clock=self.clock, on_event=self.events.append
+            "127.0.0.1",
+            self.port,
+            self.keys,
+            self.store,
+            clock=self.clock,
+            on_event=self.events.append,
+            on_early=self.early.append,
         )
         await self.upstream.start()
 

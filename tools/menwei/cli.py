@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from menwei import cardcli, parcelcli
+from menwei import cardcli, ordercli, parcelcli
 from menwei.broker import EmbeddedBroker, split_url
 from menwei.scenario import STEPS, ScenarioError, parse
 from menwei.simdoor import SimError
@@ -35,6 +35,7 @@ image = typer.Typer(no_args_is_help=True, help="Flash images of doors, read with
 app.add_typer(image, name="image")
 app.add_typer(cardcli.app, name="card")
 app.command()(parcelcli.parcel)
+app.command("order")(ordercli.order)
 console = Console()
 
 

@@ -132,6 +132,8 @@ class _Sorting:
         beyond = bool(records) and not places and not self.same and batch.first > self._head.seq + 1
         self.gap = batch.first if beyond and not store.is_forked(door, self._epoch) else 0
         self._main = goes_on or bool(self.gap)
+        # What follows a stored record fills a gap behind it, however much has come since.
+        self._fills = goes_on
 
     def _is_flip(self, main: list[bytes]) -> bool:
         # A door whose newest record but one is damaged takes the newest back at its start, and goes on from the
@@ -164,7 +166,8 @@ class _Sorting:
             if isinstance(item, Damaged):
                 wrecks.append(item)
                 continue
-            main = item.seq <= self.same or (self._main and not self._other and item.seq > self._head.seq)
+            beyond = item.seq > self._head.seq or self._fills
+            main = item.seq <= self.same or (self._main and not self._other and beyond)
             (rows.events if main else rows.apart).append(self._event(item))
             for wreck in wrecks:
                 self._add_wreck(rows, wreck, not main)
@@ -209,5 +212,10 @@ class _Sorting:
         return Finding(kind, f"epoch {self._epoch}, record {seq}: {text}", self._epoch, seq)
 
     def _event(self, record: Record) -> Event:
-        fields = {name: getattr(record, name) for name in _FIELDS}
-        return Event(door=self._door, epoch=self._epoch, pseudonym=record.pseudonym.hex(), **fields)
+        return event_of(self._door, self._epoch, record)
+
+
+def event_of(door: str, epoch: str, record: Record) -> Event:
+    """A verified record as the event that is stored."""
+    fields = {name: getattr(record, name) for name in _FIELDS}
+    return Event(door=door, epoch=epoch, pseudonym=record.pseudonym.hex(), **fields)

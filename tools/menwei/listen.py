@@ -118,6 +118,9 @@ async def listen(
         else:
             console.print("  ".join(cells(event)), highlight=False, soft_wrap=True)
 
+    def show_early(event: Event) -> None:
+        say("early, the records before it follow: " + "  ".join(cells(event)))
+
     def show_apart(event: Event) -> None:
         say("kept apart: " + "  ".join(cells(event)))
 
@@ -138,6 +141,7 @@ async def listen(
         store,
         on_event=show,
         on_apart=show_apart,
+        on_early=show_early,
         on_finding=show_finding,
         copies=CopyCheck(store, Cards(keys, _written(register))),
     )

@@ -83,6 +83,7 @@ class Stage:
         mechanics: Mechanics | None = None,
         on_serial: Callable[[str], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
+        on_early: Callable[[Event], None] | None = None,
     ) -> None:
         self.folder = folder
         self.door = SimDoor(
@@ -103,6 +104,7 @@ class Stage:
         self._card_keys = card_keys or []
         self._nap_s = nap_s
         self._on_event = on_event
+        self._on_early = on_early
         self._random = random.Random(seed)
         # On somebody's own broker two simulations must not meet.
         self._site = SITE if broker_url is None else f"{SITE}-{secrets.token_hex(4)}"
@@ -128,7 +130,8 @@ class Stage:
         keys = self._make_keys()
         # The simulated upstream loses no power; a database that somebody named is kept as always.
         self.store = Store(self.database, durable=self.database.parent != self.folder)
-        self.upstream = Upstream(host, port, keys, self.store, clock=self.exact_now, on_event=self._on_event)
+        calls = {"on_event": self._on_event, "on_early": self._on_early}
+        self.upstream = Upstream(host, port, keys, self.store, clock=self.exact_now, **calls)
         await self.upstream.start()
         await self.door.start()
         # The first start erases and formats the whole cards and journal regions in one go, 6.5 s on NOR flash.

@@ -139,7 +139,7 @@ class Store:
     """The database of one upstream; used from one thread. Without `durable` it does not outlive a power cut."""
 
     def __init__(self, path: Path | str, durable: bool = True) -> None:
-        self._db = sqlite3.connect(str(path), isolation_level=None)
+        self.database = self._db = sqlite3.connect(str(path), isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
         if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:

@@ -23,21 +23,20 @@ from contextlib import suppress
 import aiomqtt
 
 from menwei.copies import CopyCheck
+from menwei.early import Early
 from menwei.ingest import Ingest
 from menwei.keyfile import KeyFile
+from menwei.orders import TIME_DEADLINE_S, UNIX_2020, Orders
 from menwei.session import Command, NoSession, Session
 from menwei.store import Event, Finding, Store
 from storage.mac import derive
 from sync import messages
 from sync import upstream as wire
 
-UNIX_2020 = 1577836800
 MAX_CHANGES = 64
 
 _QOS = 1
 _RETRY_S = 2
-# How old the time in a set-time command can be when the door takes it; firmware/clock.py counts on it.
-_TIME_DEADLINE_S = 3
 _TIME_TRIES = 5
 _TIME_AGAIN_S = 6 * 3600
 _RESEND_S = 5
@@ -48,13 +47,14 @@ _CLOCKS = ("floor", "held", "synchronised")
 _log = logging.getLogger(__name__)
 
 
-class Upstream:
+class Upstream(Orders):
     """One connection to one broker for all doors of a site.
 
     Args:
         clock: Unix time; virtual when the doors' time is virtual.
         on_event: called with each event that is new, after it was stored.
         on_apart: the same with each record of another branch of its journal.
+        on_early: the same with each alarm that overtook the records before it; it comes again in its order.
         on_finding: called with the door's name and each finding that is new.
         copies: compares the counters of cards; without it nobody does.
         on_change: called with the door's name when its state or one of its findings has changed.
@@ -70,6 +70,7 @@ class Upstream:
         clock: Callable[[], Awaitable[float]] | None = None,
         on_event: Callable[[Event], None] | None = None,
         on_apart: Callable[[Event], None] | None = None,
+        on_early: Callable[[Event], None] | None = None,
         on_finding: Callable[[str, Finding], None] | None = None,
         copies: CopyCheck | None = None,
         on_change: Callable[[str], None] | None = None,
@@ -83,10 +84,12 @@ class Upstream:
         self._now = 0.0  # Unix time when the message that is being worked on was received
         self._on_event = on_event
         self._on_apart = on_apart
+        self._on_early = on_early
         self._on_finding = on_finding
         self._copies = copies
         self._on_change = on_change
         self._ingest = Ingest(store, keys)
+        self._early = Early(store, keys)
         self._client: aiomqtt.Client | None = None
         self._task: asyncio.Task | None = None
         self._replayed: Command | None = None
@@ -121,7 +124,7 @@ class Upstream:
                 async with aiomqtt.Client(host, port, identifier=f"menwei-{os.urandom(6).hex()}") as client:
                     self._client = client
                     self._ingest.forget_claims()
-                    for leaf in ("event", "state", "cmd/result"):
+                    for leaf in ("event", "event/now", "state", "cmd/result"):
                         await client.subscribe(messages.topic(self._keys.site, "+", leaf), qos=_QOS)
                     self.connected.set()
                     async for message in client.messages:
@@ -159,6 +162,8 @@ class Upstream:
                 raise messages.Refused("no key for this door: add it to the key file")
             if leaf == "event":
                 await self._event(door, message.payload)
+            elif leaf == "event/now":
+                self._overtaking(door, message.payload)
             elif leaf == "state":
                 await self._state(door, message.payload, message.retain)
             elif leaf == "cmd/result":
@@ -199,10 +204,19 @@ class Upstream:
                 call(event)
         for finding in taken.rows.findings:
             self._show(door, finding)
+        for finding in self._early.settle(door):
+            self._found(door, finding)
         if self._copies:
             for event in taken.rows.events:
                 for finding in self._copies.take(event):
                     self._found(door, finding)
+
+    def _overtaking(self, door: str, payload: bytes) -> None:
+        event, finding = self._early.take(door, wire.parse_batch(payload), int(self._now))
+        if finding:
+            self._found(door, finding)
+        elif event and self._on_early:
+            self._on_early(event)
 
     # State
 
@@ -254,27 +268,6 @@ class Upstream:
 
     # Commands
 
-    async def unlock(self, door: str, **people: int) -> Command:
-        """Unlock a door once, in its present session, with the approver's consent; `people` as `order` takes them."""
-        return await self.order(door, messages.OP_UNLOCK, **people)
-
-    async def drop_card_key(self, door: str, kind: int, version: int, **people: int) -> Command:
-        """Have a door drop a card read key that two persons agree is no longer used; `people` as `order` takes them."""
-        return await self.order(door, messages.OP_DROP_CARD_KEY, kind | version << 8, **people)
-
-    async def lower_clock(self, door: str, seconds: int | None = None, **people: int) -> Command:
-        """Set a door's clock to our time, or to seconds since 2020, also back behind its floor; by two persons."""
-        if seconds is None:
-            seconds = int(await self._look_at_clock()) - UNIX_2020
-        return await self.order(door, messages.OP_LOWER_CLOCK, seconds, _TIME_DEADLINE_S, **people)
-
-    async def replay(self, command: Command) -> None:
-        """Send the bytes of an old command again, as somebody who recorded them would."""
-        session = self.sessions.get(command.door)
-        if session and session.nonce != command.nonce:
-            self._replayed = command
-        await self._publish(command.door, "cmd", command.raw)
-
     async def _send_time(self, door: str, session: Session) -> None:
         if session.time_tries >= _TIME_TRIES:
             self._found(door, Finding("no time", f"the door refused its time {session.time_tries} times"))
@@ -284,43 +277,8 @@ class Upstream:
         session.time_tries += 1
         session.time_sent_at = self._now
         seconds = int(await self._look_at_clock()) - UNIX_2020
-        order = messages.OP_SET_TIME, seconds, _TIME_DEADLINE_S
+        order = messages.OP_SET_TIME, seconds, TIME_DEADLINE_S
         await self.order(door, *order, operator=_OPERATOR_UPSTREAM)
-
-    async def order(
-        self,
-        door: str,
-        operation: int,
-        argument: int = 0,
-        deadline_s: int = 30,
-        *,
-        operator: int,
-        approver: int = 0,
-        reason: int = 0,
-    ) -> Command:
-        """Send a command of docs/protocol.md; with an approver's consent if one is named.
-
-        Raises:
-            NoSession: the door is not connected.
-        """
-        session = self.sessions.get(door)
-        if session is None:
-            raise NoSession(f"door {door} is not connected; a command cannot wait for it")
-        now = await self._look_at_clock()
-        # Another program may command the same door through the same database.
-        number = session.last_number = max(session.last_number, self.store.last_command_id(door, session.nonce)) + 1
-        deadline = session.up + int(now - session.at) + deadline_s
-        body = wire.command_body(operation, reason, session.nonce, number, deadline, operator, approver, argument)
-        consent = (wire.approval(self._key(door, b"approve"), body),) if approver else ()
-        raw = wire.build_command(self._key(door, b"cmd"), body, *consent)
-        command = session.commands[number] = Command(door, operation, session.nonce, number, raw)
-        fields = {
-            "nonce": session.nonce, "command_id": number, "operation": operation, "operator": operator,
-            "approver": approver, "reason": reason, "deadline": deadline,
-        }  # fmt: skip
-        self.store.add_command(door, fields, raw, int(now))
-        await self._publish(door, "cmd", raw)
-        return command
 
     async def _result(self, door: str, payload: bytes) -> None:
         operation, result, number, nonce = wire.parse_result(self._key(door, b"result"), payload)
