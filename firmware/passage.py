@@ -64,6 +64,8 @@ class Passage:
     def prepare(self):
         """Do ahead, in idle time, the half of the hashing that does not need the card."""
         self._hmac.prepare()
+        if self.old:
+            self.old.prepare()
 
     def recognise(self, length, sak):
         """Return the kind by which the list knows the card with `length` bytes in `credential.uid`.

@@ -61,7 +61,7 @@ class _Delivery:
 
     async def present(self) -> bool:
         """Whether the door is connected; its state is kept by the broker, and comes at once if it is."""
-        for _ in range(10 * _PRESENT_S):
+        for _ in range(int(10 * _PRESENT_S)):
             if self._door in self.upstream.sessions:
                 return True
             await asyncio.sleep(0.1)
