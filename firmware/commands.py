@@ -84,10 +84,8 @@ def _collect(service, command):
 
 def _keys(service, command):
     """Apply a parcel, or forget the door key before the present one."""
-    try:
-        from firmware import parcels
-    except ImportError:
-        return messages.UNKNOWN_OPERATION
+    from firmware import parcels
+
     try:
         if not _recorded(service, command):
             return messages.REFUSED_BY_DOOR

@@ -30,6 +30,7 @@ _ONCE = (
     "storage.recovery",
     "storage.settings",
     "sync.ntp",
+    "sync.parcels",
 )
 
 

@@ -8,7 +8,8 @@
 Offline is normal: attempts go on quietly for ever, `connected` and `last_error` tell how it stands. What comes from
 the network is authenticated here, or in sync/downlink.py, which is loaded when it is needed, and carried out by
 `host`, the firmware, which has: state() -> dict, command(Command) -> result, command_refused(operation, result,
-operator), forged(), list_changed(from, to), list_full(pseudonym), may_connect(), link_failed(error), monotonic_s().
+operator), forged(), list_changed(from, to), list_full(pseudonym), may_connect(), link_failed(error), monotonic_s(),
+parcel_whole(number) -> result.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from sync.network import Backoff, Dialer, Wifi
 # Subscriptions, in this order, behind the one for acknowledgements.
 _LIST = const(1)
 _COMMAND = const(2)
+_PARCEL = const(3)
 
 _BATCH_ROOM = const(1048)  # 24 + 32 * 32
 _BATCH = const(32)
@@ -36,7 +38,14 @@ _MOST_PATIENCE_S = const(320)
 _PAUSE_MS = const(500)
 _STABLE_S = const(60)
 _KEPT_S = const(10)  # a delta or a command is often followed by more
-_ON_DEMAND = ("sync.downlink", "sync.orders", "sync.credentials", "sync.renewal", "storage.certificates")
+_ON_DEMAND = (
+    "sync.downlink",
+    "sync.orders",
+    "sync.parcels",
+    "sync.credentials",
+    "sync.renewal",
+    "storage.certificates",
+)
 
 
 class Link:
@@ -74,7 +83,7 @@ class Link:
             self._dialer,
             (site + "." + door).encode(),
             messages.topic(site, door, "").encode(),
-            (b"event/ack", b"list", b"cmd"),
+            (b"event/ack", b"list", b"cmd", b"parcel"),
             self._on_message,
             self._send,
             messages.WILL,
@@ -102,6 +111,7 @@ class Link:
         self.last_error = None
         self.certificate = None  # [serial number in hex, end of validity] of the one that is shown
         self.tls_failures = 0  # in the TLS stage; what sync/credentials.py goes by
+        self.parcel = [0, 0, 0]  # see sync/parcels.py
         self.forged = self.refused = self.failed = self._sent_s = self._refusals_s = 0
         self._ordered_s = self._orders_s = 0
 
@@ -194,6 +204,7 @@ class Link:
                         "boot": journal.boot,
                         "cert": self.certificate,
                         "list": [allowlist.office_epoch.to_bytes(4, "little").hex(), allowlist.revision],
+                        "parcel": self.parcel,
                     }
                 )
                 wire = messages.build_state(self._purpose(b"state"), members)
@@ -251,6 +262,11 @@ class Link:
                 result = messages.RETAINED
             elif number == _LIST:
                 result = await self._orders().change_list(self, payload)
+            elif number == _PARCEL:
+                from sync import parcels
+
+                result = parcels.page(self, payload)
+                ondemand.drop(_ON_DEMAND)
             elif journal.ack(*messages.parse_ack(self._purpose(b"event-ack"), payload)):
                 flights = self._flights
                 while flights and flights[0] <= journal.acked:

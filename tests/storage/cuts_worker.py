@@ -16,6 +16,7 @@ sys.path.pop(0)  # this folder comes last: no test module may shadow a product m
 
 import cut_cards_world
 import cut_journal_world
+import cut_parcels_world
 import cut_settings_world
 import flips_world
 
@@ -23,6 +24,7 @@ RUN = {
     "cards": cut_cards_world.run,
     "journal": cut_journal_world.run,
     "settings": cut_settings_world.run,
+    "parcels": cut_parcels_world.run,
     "cards flips": flips_world.flip_cards,
     "journal flips": flips_world.flip_journal,
     "settings flips": cut_settings_world.flips,

@@ -10,6 +10,7 @@ POINTS = {
     "cards": 900,
     "journal": 600,
     "settings": 500,
+    "parcels": 200,
 }  # distinct cut points to pass
 ROUND = 3  # workloads between two looks at the count
 SHARE = float(os.getenv("MENWEI_CUT_SHARE") or 1)  # of the points; tests.mutants asks for less

@@ -84,10 +84,23 @@ _settings_steps = st.one_of(
 # How often settings and keys were written.
 _settings_preludes = st.sampled_from([[0, 0], [1, 1], [2, 3], [7, 1], [1, 36], [2, 37]])
 
+# --- parcels: which content, how many holidays make it long, whether it gets no connection ---
+
+_parcel_steps = st.one_of(
+    st.builds(
+        lambda which, days, failing: ["parcel", which, days, failing],
+        st.integers(1, 7),
+        st.sampled_from([0, 0, 60, 100]),
+        st.booleans(),
+    ),
+    st.just(["back"]),
+)
+
 STORES = {
     "cards": (_card_preludes, _card_steps),
     "journal": (_journal_preludes, _journal_steps),
     "settings": (_settings_preludes, _settings_steps),
+    "parcels": (st.just([]), _parcel_steps),
 }
 
 
@@ -101,7 +114,7 @@ def workloads(store, most_steps=5):
             "prelude": prelude,
             "steps": st.lists(step, min_size=1, max_size=most_steps),
             "noise": st.integers(0, 999_999),
-            "tears": st.just(1 if store == "settings" else 2),
+            "tears": st.just(1 if store in ("settings", "parcels") else 2),
             "second": st.just(4),
         }
     )

@@ -125,6 +125,7 @@ class Host:
         self.full = []
         self.failure = None
         self.answer = 0
+        self.whole = []
         self.alarms = 0  # of wrong MACs
 
     def state(self):
@@ -132,6 +133,10 @@ class Host:
 
     def command(self, command):
         self.commands.append(command)
+        return self.answer
+
+    def parcel_whole(self, number):
+        self.whole.append(number)
         return self.answer
 
     def forged(self):
@@ -176,7 +181,7 @@ class Rig:
     async def connect(self):
         """Let the next attempt succeed; return the door's state message."""
         stream = Stream()
-        stream.say(CONNACK + suback((1, 1, 1)))
+        stream.say(CONNACK + suback((1, 1, 1, 1)))
         if self.stream:
             self.stream.hang_up()
             await until(lambda: not self.link.connected)

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from menwei import cardcli, ordercli
+from menwei import cardcli, ordercli, parcelcli
 from menwei.broker import EmbeddedBroker, split_url
 from menwei.scenario import STEPS, ScenarioError, parse
 from menwei.simdoor import SimError
@@ -34,6 +34,7 @@ app = typer.Typer(
 image = typer.Typer(no_args_is_help=True, help="Flash images of doors, read with esptool or kept by the simulator.")
 app.add_typer(image, name="image")
 app.add_typer(cardcli.app, name="card")
+app.command()(parcelcli.parcel)
 app.command("order")(ordercli.order)
 console = Console()
 

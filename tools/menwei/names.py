@@ -22,7 +22,7 @@ KINDS = _table(
     record,
     *("BOOT", "GRANTED", "REFUSED", "PASSED", "NOT_PASSED", "OPENED", "CLOSED", "ALARM", "ALARM_ENDED", "RELEASED"),
     *("COMMAND", "COMMAND_REFUSED", "LIST", "CLOCK", "GAP", "REPEATED", "DROPPED", "READER"),
-    *("HOUR", "SELF_TEST", "MODE"),
+    *("HOUR", "SELF_TEST", "MODE", "CHANGED"),
 )
 REASONS = _table(
     record,
@@ -56,6 +56,7 @@ TESTS = _table(
     *("SUPPLY", "KEYS", "SETTINGS"),
     prefix="TEST_",
 )
+PARCELS = _table(record, "TAKEN", "REFUSED", "TAKEN_BACK", prefix="PARCEL_")
 GAPS = _table(record, "NOT_STORED", "GIVEN_UP")
 CREDENTIALS = _table(record, "UID", "CLASSIC", "NTAG424", "DESFIRE", prefix="KIND_")
 STAGES = _table(record, "SOFT_RESET", "HARD_RESET", "SET_UP", "POWER", prefix="STAGE_")
@@ -92,6 +93,7 @@ REASONS_OF = {
     record.READER: STAGES,
     record.MODE: MODES,
     record.SELF_TEST: TESTS,
+    record.CHANGED: PARCELS,
 }
 
 
@@ -137,6 +139,7 @@ _DETAILS = {
     record.READER: "{:,} times since the start",
     record.MODE: "{:,}",
     record.HOUR: "hour {:,}",
+    record.CHANGED: "parcel {}",
 }
 # Numbers of docs/door.md: the detail of a sensor fault.
 CONTACTS = ("leaf", "exit", "fire", "key", "intercom", "tamper", "bolt", "handle")
