@@ -17,12 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from menwei import names
-from menwei.broker import split_url
 from menwei.cardregister import Register
 from menwei.copies import Cards, CopyCheck
 from menwei.corrected import corrected
 from menwei.keyfile import KeyFile
 from menwei.store import Event, Finding, Store
+from menwei.tls import Credentials, endpoint
 from menwei.upstream import UNIX_2020, Upstream
 
 _ROWS = 24
@@ -92,12 +92,13 @@ async def listen(
     console: Console,
     stop: asyncio.Event | None = None,
     register: Path | None = None,
+    tls: Credentials | None = None,
 ) -> None:
     """Serve until `stop` is set; without a terminal each event is one printed line.
 
     With the card office's `register` a card is known at all doors, so that copies show from door to door.
     """
-    host, port = split_url(broker)
+    host, port, context = endpoint(broker, tls)
     keys = KeyFile.load(key_path)
     store = Store(database)
     stop = stop or asyncio.Event()
@@ -140,6 +141,7 @@ async def listen(
         on_apart=show_apart,
         on_finding=show_finding,
         copies=CopyCheck(store, Cards(keys, _written(register))),
+        tls=context,
     )
     try:
         await upstream.start()
