@@ -79,19 +79,51 @@ def _contacts(parts):
         parts.log.error("boot", "this board cannot supervise all of", contacts=settings["supervised"])
 
 
-def _provision(keys, store, journal, allowlist):
-    """Take what the installer left; return None, or why not: a bad file must not keep a door from starting."""
-    try:
-        os.stat(board.ROOT + "/provision.json")
-    except OSError:
-        return None
+def _provision(parts, keys, store, journal, allowlist):
+    """Take what the installer left, then what came as a parcel: a bad file must not keep a door from starting.
+
+    parts.refusal becomes None, or why the installer's file was not taken; parts.parcel None, or what is to be recorded.
+    """
+    parts.refusal = parts.parcel = None
+    for name in ("/provision.json", "/provision.parcel"):
+        try:
+            os.stat(board.ROOT + name)
+        except OSError:
+            continue
+        from firmware import provision
+
+        try:
+            if name == provision.FILE:
+                provision.apply(board.ROOT, keys, store, journal, allowlist)
+            else:
+                parts.parcel = provision.take_parcel(board.ROOT, keys, store)
+        except Exception as error:  # whatever stands in the file, even what nobody thought of
+            parts.refusal = error
+
+
+def _record_parcel(parts):
+    """Only now is there a journal that can tell of it."""
     from firmware import provision
 
+    reason, number, error = parts.parcel
+    parts.recorder.note(record.CHANGED, reason, None, number)
+    if error:
+        parts.log.error("parcel", "is refused, nothing of it was taken", number=number, error=error)
     try:
-        provision.apply(board.ROOT, keys, store, journal, allowlist)
-    except Exception as error:  # whatever stands in the file, even what nobody thought of
-        return error
-    return None
+        provision.finish(board.ROOT, parts.kept, number)
+    except OSError as failure:
+        parts.log.error("parcel", "cannot be removed, and is taken again", error=failure)
+
+
+def _on_trial(service):
+    """Watch over settings that are on trial."""
+    try:
+        os.stat(board.ROOT + "/provision.before")
+    except OSError:
+        return
+    from firmware import trial
+
+    trial.begin(service)
 
 
 def _mounted(journal):
@@ -167,7 +199,7 @@ def build():
     store = Settings(board.ROOT)
     journal = parts.journal = Journal(_partition("journal"))
     allowlist = parts.allowlist = Allowlist(_partition("cards"))
-    refusal = _provision(keys, store, journal, allowlist)
+    _provision(parts, keys, store, journal, allowlist)
     keys.load()
     settings = parts.settings = store.load(config.DEFAULTS, config.validate)
     if store.torn and store.source != "defaults":
@@ -189,12 +221,14 @@ def build():
     parts.clock = clock
     log = parts.log = Log(sys.stdout.write, clock, uptime)
     recorder = parts.recorder = Recorder(journal, clock, log)
+    if parts.parcel:
+        _record_parcel(parts)
     door = parts.door = Door(
         settings["held_warn_s"], settings["held_alarm_s"], settings["forced_alarm"], settings["exit_stuck_s"]
     )
     # Without its key a door knows nobody: pseudonyms under a random key match no entry and tell nobody anything.
     key = os.urandom(32) if keys.lost else keys.purpose(b"pseudonym")
-    parts.passage = Passage(key, allowlist, recorder, clock, uptime, door, lock, settings)
+    parts.passage = Passage(key, allowlist, recorder, clock, uptime, door, lock, settings, keys.old)
     parts.passage.locked_down = bool(parts.kept.get("lockdown"))
     outputs = [machine.Pin(number, machine.Pin.OUT, value=0) for number in board.PINS_SIGNALS]
     parts.player = Player(*outputs)
@@ -205,9 +239,13 @@ def build():
         parts.alarms.append(record.ALARM_SETTINGS_LOST)
     service = Service(parts)
     if settings["host"] and not keys.lost:
+        from sync import parcels
+
         recorder.link = Link(settings, keys, journal, allowlist, service)
-    if refusal:
-        log.error("boot", "provision.json is refused, nothing of it was taken", error=refusal)
+        parcels.resume(recorder.link, board.ROOT, parts.kept.get("parcel"))
+    _on_trial(service)
+    if parts.refusal:
+        log.error("boot", "provision.json is refused, nothing of it was taken", error=parts.refusal)
     if no_chip:
         log.error("clock", "the clock chip tells no time", error=no_chip)
     if keys.lost:

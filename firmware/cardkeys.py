@@ -1,4 +1,4 @@
-"""The command that ends a rotation of card keys: the old version is dropped. Loaded when it comes, and not kept."""
+"""The commands that end a rotation of card keys or of the door key: the old one is dropped. Loaded when they come."""
 
 import board
 import esp32
@@ -27,4 +27,18 @@ def drop(journal, reader, command):
     except (ValueError, OSError):
         return messages.REFUSED_BY_DOOR
     reader.keys_changed(left)
+    return messages.DONE
+
+
+def drop_old_door_key(service):
+    """Forget the pseudonym key of the door key before; cards that the list knows only by it are unknown from now on."""
+    keys = Keys(esp32.NVS("menwei"), board.ROOT)
+    keys.load()
+    if keys.lost or not keys.old:
+        return messages.REFUSED_BY_DOOR
+    try:
+        keys.store(None, None, None, b"")
+    except OSError:
+        return messages.REFUSED_BY_DOOR
+    service.passage.old = None
     return messages.DONE

@@ -90,6 +90,19 @@ def _self_test(service, command):
     return messages.DONE
 
 
+def _apply(service, command):
+    return service.parcel_whole(command.argument) if _recorded(service, command) else messages.REFUSED_BY_DOOR
+
+
+def _drop_door_key(service, command):
+    from firmware import cardkeys
+
+    try:
+        return cardkeys.drop_old_door_key(service) if _recorded(service, command) else messages.REFUSED_BY_DOOR
+    finally:
+        ondemand.drop(cardkeys.MODULES)
+
+
 _OPERATIONS = {
     messages.OP_UNLOCK: _unlock,
     messages.OP_SET_TIME: _set_time,
@@ -100,6 +113,8 @@ _OPERATIONS = {
     messages.OP_ASK_RESET: _ask_reset,
     messages.OP_LOCK_DOWN: _lock_down,
     messages.OP_SELF_TEST: _self_test,
+    messages.OP_APPLY: _apply,
+    messages.OP_DROP_DOOR_KEY: _drop_door_key,
 }
 
 

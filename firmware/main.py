@@ -29,6 +29,7 @@ _ONCE = (
     "storage.recovery",
     "storage.settings",
     "sync.ntp",
+    "sync.parcels",
 )
 
 

@@ -31,16 +31,18 @@ _SAK = const(b"\x00\x00\x08\x20\x20")
 class Passage:
     """Judges what is held to the reader and lets the lock go."""
 
-    def __init__(self, key, allowlist, recorder, clock, uptime, door, lock, settings):
+    def __init__(self, key, allowlist, recorder, clock, uptime, door, lock, settings, old=b""):
         """Prepare for the first card.
 
         Args:
             key: 32 bytes, purpose `pseudonym` of the door key.
+            old: the same of the door key before, while that is being rotated: the list may still know cards by it.
             settings: dict of firmware.config; `policy`, `open_s`, `residents`, `kinds` and `group_kinds` are used.
         """
         from firmware import config, policysource  # not kept in memory
 
         self._hmac = Hmac(key)
+        self.old = old and Hmac(old)
         self._allowlist = allowlist
         self._recorder = recorder
         self._clock = clock
@@ -72,16 +74,30 @@ class Passage:
         for kind in self._strong:
             if sak & _SAK[kind]:
                 credential.show(kind, length)
-                self._hash()
-                if self._allowlist.find(self.pseudonym):
+                if self._known():
                     return kind
         credential.show(UID, length)
-        self._hash()
+        if self.old:
+            self._known()
+        else:
+            self._hash(self._hmac)
         return UID
 
-    def _hash(self):
-        self._hmac.update(self.credential.input())
-        digest = self._hmac.digest()
+    def _known(self):
+        """Find the pseudonym by which the list knows the credential; the one of the present key if by none."""
+        find = self._allowlist.find
+        self._hash(self._hmac)
+        found = find(self.pseudonym)
+        if self.old and not found:
+            self._hash(self.old)
+            found = find(self.pseudonym)
+            if not found:
+                self._hash(self._hmac)
+        return found
+
+    def _hash(self, hmac):
+        hmac.update(self.credential.input())
+        digest = hmac.digest()
         pseudonym = self.pseudonym
         for index in range(_PSEUDONYM):
             pseudonym[index] = digest[index]

@@ -20,6 +20,7 @@ from storage import ondemand, record
 
 _HOUSEKEEPING_MS = const(100)
 _RESTART_MS = const(1000)
+_RESTART_S = const(60)  # at most, until a restart that was asked for; two at least, in which the answer goes out
 _QUIET_S = const(10)  # no erase, handshake or name resolution so soon after a tap, an exit or an open door
 _SHORT_PAUSE_S = const(2)
 _PATIENCE_S = const(300)
@@ -81,6 +82,7 @@ class Service:
         self.look_s = _FIRST_LOOK_S  # uptime of the next look at the clock
         self.ntp_steps = 0  # how often NTP has set the system clock
         self._reader_s = 0
+        self.restart_s = 0  # when a restart that was asked for is made at the latest; 0 for none
         self.test_s = _FIRST_TEST_S  # when the next self-test is due
         if self.passage.locked_down:
             self.recorder.modes.add(record.MODE_LOCKED_DOWN)
@@ -170,7 +172,12 @@ class Service:
             watch.rate.save(watch.memory, watch.lock.cycles)
             self._warn(record.ALARM_JOURNAL_FILLING, _FILLING_PERCENT)
             self._warn(record.ALARM_JOURNAL_FULL, _FULL_PERCENT)
-            if self.quiet():
+            quiet = self.quiet()
+            if self.restart_s and (now_s >= self.restart_s or quiet and now_s > self.restart_s - _RESTART_S + 2):
+                from machine import reset
+
+                reset()
+            if quiet:
                 clock = self.clock
                 keep_from_s = clock.earliest_s - self._keep_s if self._keep_s and clock.trust else 0
                 if not self.recorder.journal.idle(keep_from_s):
@@ -183,6 +190,10 @@ class Service:
                     from firmware import selftest
 
                     await selftest.run(self)
+
+    def restart(self):
+        """Start anew, as soon as nobody is at the door."""
+        self.restart_s = self.uptime.seconds + _RESTART_S
 
     def _look_at_clock(self):
         from firmware import clockcare
@@ -260,6 +271,15 @@ class Service:
         self.recorder.alarms.add(record.ALARM_LIST_FULL)
         self.recorder.note(record.ALARM, record.ALARM_LIST_FULL, pseudonym)
         self.log.error("list", "full: a card was left out, remove cards", cards=self.allowlist.fill())
+
+    def parcel_whole(self, number):
+        """A parcel that needs no order is whole; return the result of taking it."""
+        from firmware import parcels
+
+        try:
+            return parcels.apply(self, number)
+        finally:
+            ondemand.drop(parcels.MODULES)
 
     def command_refused(self, operation, result, operator):
         """Somebody sent what was not to be executed."""

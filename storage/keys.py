@@ -5,8 +5,8 @@
     list_key = keys.purpose(b"list")
 
 NVS erases itself when its format changes or it is worn; the file covers that, and the newer copy, told by a generation
-that counts up with each change, repairs the other. A copy is a check, the generation, the door key, the card keys, and
-the secret (docs/flash-formats.md). The journal's start key is not kept: `journal.format` takes it once, the office
+that counts up with each change, repairs the other. A copy is a check, the generation, the door key, the card keys, the
+pseudonym key of the door key before while that is being rotated, and the secret (docs/flash-formats.md). The journal's start key is not kept: `journal.format` takes it once, the office
 keeps it, and so nobody who reads the flash can go back to it.
 """
 
@@ -20,9 +20,10 @@ _SECRET = 64
 _GENERATION = 4
 _CARD_KEY = 19  # kind, version, number on the card, 16 bytes
 _MOST_CARD_KEYS = 8
-_ROOM = 8 + 4 + 32 + 1 + 8 * 19 + 64
+_ROOM = 8 + 4 + 32 + 1 + 8 * 19 + 32 + 64
 _OLD = b"menwei keys 2"  # up to 0.1: without card keys
 _LABEL = b"menwei keys 3"
+_ROTATING = b"menwei keys 4"  # with the pseudonym key of the door key before
 _BLOB = "keys"
 
 
@@ -36,6 +37,7 @@ class Keys:
         self._generation = 0
         self.wifi_secret = ""
         self.card_keys = []
+        self.old = b""  # pseudonym key of the door key before, until that is dropped
         self.lost = True
         self.repaired = 0
 
@@ -61,23 +63,33 @@ class Keys:
         """Return how many of the two copies are whole; writes nothing."""
         return (self._from_nvs() is not None) + (self._from_file() is not None)
 
-    def store(self, door_key, wifi_secret, card_keys=None):
+    def store(self, door_key=None, wifi_secret=None, card_keys=None, old=b""):
         """Keep new secrets, both copies.
 
         Args:
+            door_key: 32 bytes; None keeps the one that is there.
+            wifi_secret: text; None keeps the one that is there.
             card_keys: list of (kind, version, number on the card, 16 bytes), the newest of each kind first; None keeps
                 those that are there.
+            old: 32 bytes, the pseudonym key of the door key before, under which the list still knows cards; None keeps
+                the one that is there, b"" drops it.
 
         Raises:
-            ValueError: a length that cannot be.
+            ValueError: a length that cannot be, or nothing is there that could be kept.
         """
-        if len(door_key) != _KEY:
+        if self.lost:
+            self.load()  # go on from the generation that is there
+        if door_key is None:
+            door_key = self._door_key or b""
+        if wifi_secret is None:
+            wifi_secret = self.wifi_secret
+        if old is None:
+            old = self.old
+        if len(door_key) != _KEY or len(old) not in (0, _KEY):
             raise ValueError("door key: 32 bytes are needed")
         secret = wifi_secret.encode()
         if len(secret) > _SECRET:
             raise ValueError("Wi-Fi secret: at most 64 bytes")
-        if self.lost:
-            self.load()  # go on from the generation that is there
         if card_keys is None:
             card_keys = self.card_keys
         if len(card_keys) > _MOST_CARD_KEYS:
@@ -87,7 +99,7 @@ class Keys:
             if len(key) != _CARD_KEY - 3:
                 raise ValueError("card key: 16 bytes are needed")
             body += bytes((kind, version, number)) + key
-        blob = _sealed(body + secret)
+        blob = _sealed(_ROTATING if old else _LABEL, body + old + secret)
         self._write(blob)
         self._take(blob)
 
@@ -97,7 +109,7 @@ class Keys:
         Raises:
             ValueError: see without().
         """
-        self.store(self._door_key, self.wifi_secret, self.without(kind, version))
+        self.store(None, None, self.without(kind, version), None)
 
     def without(self, kind, version):
         """Return the card keys but for this one.
@@ -110,6 +122,10 @@ class Keys:
         if version not in versions[1:]:
             raise ValueError("card key: this door does not hold it, or it is the newest of its kind, which is kept")
         return [entry for entry in self.card_keys if entry[:2] != (kind, version)]
+
+    def is_door_key(self, key):
+        """Return whether this is the present door key."""
+        return key == self._door_key
 
     def purpose(self, name):
         """Return the 32-byte key for one purpose (docs/protocol.md)."""
@@ -128,17 +144,22 @@ class Keys:
         for _ in range(count):
             self.card_keys.append((blob[at], blob[at + 1], blob[at + 2], blob[at + 3 : at + _CARD_KEY]))
             at += _CARD_KEY
-        self.wifi_secret = blob[at:].decode()
+        end = at
+        if blob[:_CHECK] == _check(_ROTATING, blob[_CHECK:]):
+            end += _KEY
+        self.old = blob[at:end]
+        self.wifi_secret = blob[end:].decode()
         self.lost = False
 
     def _checked(self, blob):
         body = blob[_CHECK:]
         if len(body) < _GENERATION + _KEY:
             return None
-        if blob == _sealed(body):
+        check = blob[:_CHECK]
+        if check == _check(_LABEL, body) or check == _check(_ROTATING, body):
             return blob
-        if sha256(_OLD + body).digest()[:_CHECK] == blob[:_CHECK]:
-            return _sealed(body[: _GENERATION + _KEY] + b"\0" + body[_GENERATION + _KEY :])
+        if check == _check(_OLD, body):
+            return _sealed(_LABEL, body[: _GENERATION + _KEY] + b"\0" + body[_GENERATION + _KEY :])
         return None
 
     def _from_nvs(self):
@@ -164,8 +185,12 @@ class Keys:
             file.write(blob)
 
 
-def _sealed(body):
-    return sha256(_LABEL + body).digest()[:_CHECK] + body
+def _check(label, body):
+    return sha256(label + body).digest()[:_CHECK]
+
+
+def _sealed(label, body):
+    return _check(label, body) + body
 
 
 def _generation_of(blob):

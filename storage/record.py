@@ -53,6 +53,7 @@ READER = const(18)  # the reader chip was brought back; reason: by which stage; 
 HOUR = const(19)  # long record: how the hour went, docs/closed-rate.md; detail: hours since 2020-01-01
 SELF_TEST = const(20)  # reason: first item that failed, 0 all well; detail: a bit for each item that failed
 MODE = const(21)  # the door works differently from now on; reason: mode; detail: its argument
+CHANGED = const(22)  # settings or keys came as a parcel; reason: what became of it; detail: the parcel's number
 
 # Added to the reason of GRANTED: with which reservation.
 IN_GRACE = const(0x10)  # past its end, or perhaps, within the days of grace
@@ -112,6 +113,7 @@ ALARM_CLOSER_SLOW = const(21)
 ALARM_CLOCK_DOUBTED = const(22)
 ALARM_CLOCK_LOST = const(23)
 ALARM_SELF_TEST = const(24)
+ALARM_INTRUSION = const(25)  # a wrong MAC on a topic of the door
 
 # Mode of a door, the reason of MODE.
 MODE_LOCKED_DOWN = const(1)
@@ -124,6 +126,10 @@ MODE_ARMED = const(7)
 MODE_DISARMED = const(8)
 MODE_MUTED = const(9)  # detail: seconds
 MODE_RESET_ASKED = const(10)  # upstream asks for somebody to reset the fire release at the door
+MODE_MAINTENANCE = const(11)  # detail: seconds
+MODE_MAINTENANCE_ENDED = const(12)
+MODE_UNLOCKED = const(13)  # the lock stays released by command; detail: seconds
+MODE_UNLOCK_ENDED = const(14)
 
 # Item of a self-test: its reason is the first one that failed, its detail the sum of 1 << item.
 TEST_PASSED = const(0)
@@ -139,6 +145,11 @@ TEST_CERTIFICATE = const(9)
 TEST_SUPPLY = const(10)
 TEST_KEYS = const(11)
 TEST_SETTINGS = const(12)
+
+# What became of a parcel, the reason of CHANGED.
+PARCEL_TAKEN = const(0)
+PARCEL_REFUSED = const(1)  # nothing of it was taken
+PARCEL_TAKEN_BACK = const(2)  # no connection with it for 15 minutes: what was there before it is back
 
 # Kind of a credential: 0 in records of older software, which knew UIDs only.
 KIND_UID = const(1)

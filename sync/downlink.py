@@ -18,7 +18,14 @@ _MOST_RESULTS = const(4)
 _REFUSAL_S = const(10)
 _REFUSAL_BURST_S = const(70)
 # What needs a second person.
-_APPROVED = (messages.OP_UNLOCK, messages.OP_DROP_CARD_KEY, messages.OP_PROP, messages.OP_LOWER_CLOCK)
+_APPROVED = (
+    messages.OP_UNLOCK,
+    messages.OP_DROP_CARD_KEY,
+    messages.OP_PROP,
+    messages.OP_LOWER_CLOCK,
+    messages.OP_APPLY,
+    messages.OP_DROP_DOOR_KEY,
+)
 
 
 async def change_list(link, payload):

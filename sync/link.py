@@ -8,7 +8,7 @@
 Offline is normal: attempts go on quietly for ever, `connected` and `last_error` tell how it stands. What comes from
 the network is authenticated here, or in sync/downlink.py, which is loaded when it is needed, and carried out by
 `host`, the firmware, which has: state() -> dict, command(Command) -> result, command_refused(operation, result,
-operator), list_changed(from, to), list_full(pseudonym), may_connect(), monotonic_s().
+operator), list_changed(from, to), list_full(pseudonym), may_connect(), monotonic_s(), parcel_whole(number) -> result.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from sync.network import Backoff, Dialer, Wifi
 # Subscriptions, in this order, behind the one for acknowledgements.
 _LIST = const(1)
 _COMMAND = const(2)
+_PARCEL = const(3)
 
 _BATCH_ROOM = const(1048)  # 24 + 32 * 32
 _FLIGHTS = const(2)
@@ -32,7 +33,7 @@ _MOST_PATIENCE_S = const(320)
 _PAUSE_MS = const(500)
 _STABLE_S = const(60)
 _KEPT_S = const(10)  # a delta or a command is often followed by more
-_ON_DEMAND = ("sync.downlink", "sync.orders")
+_ON_DEMAND = ("sync.downlink", "sync.orders", "sync.parcels")
 
 
 class Link:
@@ -61,7 +62,7 @@ class Link:
         self._host = host
         # Keys are derived when they are needed: messages are rare, and RAM is rarer.
         # Derived once: afterwards the door needs no storage.keys in memory.
-        names = (b"event-ack", b"list", b"cmd", b"approve", b"state", b"result")
+        names = (b"event-ack", b"list", b"cmd", b"approve", b"state", b"result", b"parcel")
         self._purpose = {name: keys.purpose(name) for name in names}.get
         self._bare = settings["tls"] and not ssl
         site = settings["site"]
@@ -70,7 +71,7 @@ class Link:
         self._client = Mqtt(
             dialer or Dialer(settings["host"], settings["port"], ssl),
             (site + "." + door).encode(),
-            (prefix + b"event/ack", prefix + b"list", prefix + b"cmd"),
+            (prefix + b"event/ack", prefix + b"list", prefix + b"cmd", prefix + b"parcel"),
             self._on_message,
             self._send,
             prefix + b"state",
@@ -96,6 +97,7 @@ class Link:
         self._patience_s = _PATIENCE_S
         self.connected = False
         self.last_error = None
+        self.parcel = [0, 0, 0]  # see sync/parcels.py
         self.forged = self.refused = self.failed = self._sent_s = self._refusals_s = self._ordered_s = 0
 
     def state_changed(self):
@@ -170,6 +172,7 @@ class Link:
                         "oldest": journal.oldest(),
                         "boot": journal.boot,
                         "list": [allowlist.office_epoch.to_bytes(4, "little").hex(), allowlist.revision],
+                        "parcel": self.parcel,
                     }
                 )
                 wire = messages.build_state(self._purpose(b"state"), members)
@@ -217,6 +220,11 @@ class Link:
                 result = messages.RETAINED
             elif number == _LIST:
                 result = await self._orders().change_list(self, payload)
+            elif number == _PARCEL:
+                from sync import parcels
+
+                result = parcels.page(self, payload)
+                ondemand.drop(_ON_DEMAND)
             elif journal.ack(*messages.parse_ack(self._purpose(b"event-ack"), payload)):
                 flights = self._flights
                 while flights and flights[0] <= journal.acked:

@@ -15,7 +15,7 @@ from micropython import const
 from storage.mac import Hmac, same
 
 # Operation of a command.
-OP_UNLOCK = const(1)
+OP_UNLOCK = const(1)  # argument: 0 once, else seconds for which the lock stays released
 OP_SET_TIME = const(2)
 OP_DROP_CARD_KEY = const(3)  # argument: kind, version << 8
 OP_LOWER_CLOCK = const(4)  # argument: the time; also below the floor, hence with an approver
@@ -24,6 +24,11 @@ OP_PROP = const(6)  # argument: seconds, 0 ends it; with an approver
 OP_MUTE = const(7)  # argument: seconds for which the sounder is silent
 OP_SELF_TEST = const(8)
 OP_ASK_RESET = const(9)  # somebody is to reset the fire release at the door
+OP_MAINTENANCE = const(10)  # argument: seconds, 0 ends it
+OP_RESTART = const(11)  # when nobody is at the door
+OP_COLLECT = const(12)  # argument: first sequence number of the records that are to be sent again
+OP_APPLY = const(13)  # argument: number of the parcel; with an approver
+OP_DROP_DOOR_KEY = const(14)  # the one before the present one; with an approver
 
 # Result of a command; also the reason of a refused message.
 DONE = const(0)
@@ -37,6 +42,7 @@ RETAINED = const(7)
 MALFORMED = const(8)
 REFUSED_BY_DOOR = const(9)
 DOUBTED = const(10)  # a time that drift cannot explain: to be sent again in 10 minutes
+BUSY = const(11)  # more commands than a door carries out
 
 # Operation of a change in a list delta.
 PUT = const(1)

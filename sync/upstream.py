@@ -7,7 +7,7 @@ MicroPython. Numbers of operations and results, and `Refused`, stand in sync/mes
 """
 
 import json
-from struct import pack_into
+from struct import pack, pack_into
 
 from micropython import const
 
@@ -23,8 +23,13 @@ _MAX_SLOTS = const(32)
 _DELTA_HEADER = const(16)
 _CHANGE = const(16)
 _MAX_STATE = const(2048)
+# A parcel: its kinds, and what fits.
+PARCEL_MIXED = const(1)  # taken when two persons order it
+PARCEL_TLS = const(2)  # nothing but `tls`: taken as soon as it is whole
+MAX_PARCEL = const(8192)
+_PARCEL_DATA = const(512)
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
-_LEAVES = ("event", "event/ack", "state", "list", "cmd", "cmd/result")
+_LEAVES = ("event", "event/ack", "state", "list", "cmd", "cmd/result", "parcel")
 
 
 def parse_topic(text):
@@ -146,3 +151,34 @@ def parse_result(key, data):
     expect(data, _RESULT)
     verify(key, data, 24)
     return data[1], data[2] | data[3] << 8, numbers(data, "<I", 4)[0], bytes(data[8:24])
+
+
+# parcel
+
+
+def seal_parcel(key, kind, number, sealed):
+    """Return the file that a parcel's pages carry: `sealed` (IV and ciphertext) and its MAC with `key`, K(`parcel`).
+
+    Raises:
+        ValueError: it is longer than a door takes.
+    """
+    total = len(sealed) + _MAC
+    if total > MAX_PARCEL:
+        raise ValueError("the parcel has %d bytes, a door takes %d: send it in two" % (total, MAX_PARCEL))
+    header = pack("<BBHIII", 0, kind, 0, number, 0, total)
+    return sealed + mac(key, header + sealed, len(header) + len(sealed))
+
+
+def build_parcel(key, kind, number, file, start=0):
+    """Return the pages of a parcel from the byte `start` on, which the door's `state` tells; each is one message.
+
+    Args:
+        key: K(`parcel`) of the door.
+        file: what seal_parcel returned.
+    """
+    pages = []
+    for offset in range(start, len(file), _PARCEL_DATA):
+        data = file[offset : offset + _PARCEL_DATA]
+        data = pack("<BBHIII", 1, kind, len(data), number, offset, len(file)) + data
+        pages.append(data + mac(key, data, len(data)))
+    return pages

@@ -33,6 +33,7 @@ class Session(TestCase):
                     "acked": 300,
                     "oldest": 1,
                     "list": [OFFICE.hex(), 5],
+                    "parcel": [0, 0, 0],
                     "boot": 3,
                 },
             )

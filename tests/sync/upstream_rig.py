@@ -120,12 +120,17 @@ class Host:
         self.changes = []
         self.full = []
         self.answer = 0
+        self.whole = []
 
     def state(self):
         return {"door": "secured", "lock": "locked", "alarms": [], "clock": "floor", "t": 5, "sw": "0.1"}
 
     def command(self, command):
         self.commands.append(command)
+        return self.answer
+
+    def parcel_whole(self, number):
+        self.whole.append(number)
         return self.answer
 
     def command_refused(self, operation, result, operator):
@@ -164,7 +169,7 @@ class Rig:
     async def connect(self):
         """Let the next attempt succeed; return the door's state message."""
         stream = Stream()
-        stream.say(CONNACK + suback((1, 1, 1)))
+        stream.say(CONNACK + suback((1, 1, 1, 1)))
         if self.stream:
             self.stream.hang_up()
             await until(lambda: not self.link.connected)

@@ -40,6 +40,7 @@ def test_every_number_has_a_name():
         (names.MODES, "mode_"),
         (names.RESERVATIONS, ""),
         (names.TESTS, "test_"),
+        (names.PARCELS, "parcel_"),
     ):
         named |= {prefix + name for name in table.values()}
     named |= set(names.GAPS.values())
@@ -59,6 +60,7 @@ def test_the_page_lists_every_kind_reason_cause_and_alarm():
     assert set(rows("Alarms")) == set(names.ALARMS)
     assert set(rows("Reservations of a grant")) == set(names.RESERVATIONS)
     assert set(rows("Modes")) == set(names.MODES)
+    assert set(rows("What became of a parcel")) == set(names.PARCELS)
     assert {0: "passed", **rows("Items", "self-test.md")} == names.TESTS
 
 

@@ -22,7 +22,7 @@ KINDS = _table(
     record,
     *("BOOT", "GRANTED", "REFUSED", "PASSED", "NOT_PASSED", "OPENED", "CLOSED", "ALARM", "ALARM_ENDED", "RELEASED"),
     *("COMMAND", "COMMAND_REFUSED", "LIST", "CLOCK", "GAP", "REPEATED", "DROPPED", "READER"),
-    *("HOUR", "SELF_TEST", "MODE"),
+    *("HOUR", "SELF_TEST", "MODE", "CHANGED"),
 )
 REASONS = _table(
     record,
@@ -40,13 +40,13 @@ ALARMS = _table(
     *("FORCED", "HELD_WARNING", "HELD_OPEN", "CANCELLED_CARD", "TAMPER", "READER", "UNRECORDED", "FIRE"),
     *("JOURNAL_FULL", "KEYS_LOST", "JOURNAL_FILLING", "LIST_FULL", "SETTINGS_LOST", "COPY_SUSPECTED"),
     *("MAGIC_CARD", "LOCK_FAULT", "EXIT_STUCK", "SENSOR_FAULT", "AJAR", "WRONG_TRIES", "CLOSER_SLOW"),
-    *("CLOCK_DOUBTED", "CLOCK_LOST", "SELF_TEST"),
+    *("CLOCK_DOUBTED", "CLOCK_LOST", "SELF_TEST", "INTRUSION"),
     prefix="ALARM_",
 )
 MODES = _table(
     record,
     *("LOCKED_DOWN", "LOCK_DOWN_ENDED", "PROPPED", "PROP_ENDED", "FREE", "FREE_ENDED", "ARMED", "DISARMED", "MUTED"),
-    "RESET_ASKED",
+    *("RESET_ASKED", "MAINTENANCE", "MAINTENANCE_ENDED", "UNLOCKED", "UNLOCK_ENDED"),
     prefix="MODE_",
 )
 TRUST = _table(record, "FLOOR", "HELD", "SYNCHRONISED")
@@ -56,18 +56,20 @@ TESTS = _table(
     *("SUPPLY", "KEYS", "SETTINGS"),
     prefix="TEST_",
 )
+PARCELS = _table(record, "TAKEN", "REFUSED", "TAKEN_BACK", prefix="PARCEL_")
 GAPS = _table(record, "NOT_STORED", "GIVEN_UP")
 CREDENTIALS = _table(record, "UID", "CLASSIC", "NTAG424", "DESFIRE", prefix="KIND_")
 STAGES = _table(record, "SOFT_RESET", "HARD_RESET", "SET_UP", "POWER", prefix="STAGE_")
 OPERATIONS = _table(
     messages,
     *("UNLOCK", "SET_TIME", "DROP_CARD_KEY", "LOWER_CLOCK", "LOCK_DOWN", "PROP", "MUTE", "SELF_TEST", "ASK_RESET"),
+    *("MAINTENANCE", "RESTART", "COLLECT", "APPLY", "DROP_DOOR_KEY"),
     prefix="OP_",
 )
 RESULTS = _table(
     messages,
     *("DONE", "WRONG_MAC", "WRONG_SESSION", "REPLAYED", "TOO_LATE", "NOT_APPROVED", "UNKNOWN_OPERATION", "RETAINED"),
-    *("MALFORMED", "REFUSED_BY_DOOR", "DOUBTED"),
+    *("MALFORMED", "REFUSED_BY_DOOR", "DOUBTED", "BUSY"),
 )
 # Numbers of MicroPython's machine.reset_cause() on the ESP32.
 RESETS = {1: "power_on", 2: "hard", 3: "watchdog", 4: "deep_sleep", 5: "soft"}
@@ -91,6 +93,7 @@ REASONS_OF = {
     record.READER: STAGES,
     record.MODE: MODES,
     record.SELF_TEST: TESTS,
+    record.CHANGED: PARCELS,
 }
 
 
@@ -136,6 +139,7 @@ _DETAILS = {
     record.READER: "{:,} times since the start",
     record.MODE: "{:,}",
     record.HOUR: "hour {:,}",
+    record.CHANGED: "parcel {}",
 }
 # Numbers of docs/door.md: the detail of a sensor fault.
 CONTACTS = ("leaf", "exit", "fire", "key", "intercom", "tamper", "bolt", "handle")

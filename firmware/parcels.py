@@ -1,0 +1,85 @@
+"""Opens a parcel that is whole, and leaves what it says for the next start. Loaded when that is asked for, and not kept.
+
+    result = parcels.apply(service, 7)          # number of docs/protocol.md
+
+The plain text goes from file to file in small pieces: the heap of a door in service has no room for more.
+firmware/provision.py reads it at the start that follows.
+"""
+
+import os
+from struct import unpack_from
+
+import board
+import esp32
+from cryptolib import aes
+from micropython import const
+
+from storage.keys import Keys
+from sync import messages, parcels
+
+MODULES = ("firmware.parcels", "storage.keys", "sync.parcels")
+
+_FILE = "/parcel"
+_PLAIN = "/provision.tmp"
+_READY = "/provision.parcel"
+_BEFORE = "/provision.before"
+_CBC = const(2)
+_BLOCK = const(16)
+_MAC = const(16)
+_PIECE = const(256)
+
+
+def apply(service, number):
+    """Have the parcel with this number taken over by a start that follows soon; return the result.
+
+    REFUSED_BY_DOOR: it is not there, not whole, or there is no room for it; `state` tells how far it is.
+    """
+    link = service.recorder.link
+    path = board.ROOT + _FILE
+    try:
+        if link.parcel[0] != number or not parcels.whole(link, path):
+            return messages.REFUSED_BY_DOOR
+        keys = Keys(esp32.NVS("menwei"), board.ROOT)
+        keys.load()
+        if not _open(path, keys.purpose(b"secret")):
+            return messages.REFUSED_BY_DOOR
+        if link.connected:
+            _settle()
+        os.rename(board.ROOT + _PLAIN, board.ROOT + _READY)
+    except (OSError, ValueError) as error:
+        service.log.error("parcel", "not taken", number=number, error=error)
+        return messages.REFUSED_BY_DOOR
+    service.log.info("parcel", "is taken over by a restart", number=number)
+    service.restart()
+    return messages.DONE
+
+
+def _settle():
+    """What leads back is of a parcel with which the door is connected: not needed any more."""
+    try:
+        os.remove(board.ROOT + _BEFORE)
+    except OSError:
+        pass
+
+
+def _open(path, key):
+    """Decrypt into another file; return False if the padding is wrong, which a right MAC leaves to the sender."""
+    left = os.stat(path)[6] - _BLOCK - _MAC
+    buf = bytearray(_PIECE)
+    with open(path, "rb") as source, open(board.ROOT + _PLAIN, "wb") as target:
+        header = source.read(_BLOCK)
+        cipher = aes(key, _CBC, source.read(_BLOCK))
+        target.write(b"%d %d\n" % (unpack_from("<I", header, 4)[0], header[1]))
+        left -= _BLOCK
+        while left:
+            piece = memoryview(buf)[: min(left, _PIECE)]
+            source.readinto(piece)
+            cipher.decrypt(piece, piece)
+            left -= len(piece)
+            if not left:
+                count = piece[-1]
+                if not 1 <= count <= _BLOCK or bytes(piece[-count:]) != bytes((count,)) * count:
+                    return False
+                piece = piece[:-count]
+            target.write(piece)
+    return True
