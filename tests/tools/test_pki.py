@@ -1,4 +1,4 @@
-"""Certificates of a site: what OpenSSL thinks of them, what is never overwritten, never printed, and who may read it."""
+"""Certificates of a site: what OpenSSL thinks of them, what is never overwritten, never printed, and who may read."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Upstream's side of TLS: addresses, options, the embedded broker, a whole upstream, and the TLS library of the door."""
+"""Upstream's side of TLS: addresses, options, the embedded broker, an upstream, and the TLS library of the door."""
 
 import asyncio
 import ssl
@@ -136,11 +136,10 @@ async def test_the_embedded_broker_names_what_is_missing(site):
 # The door's TLS library
 
 HANDSHAKE = """
-import socket, ssl, sys
-ca, certificate, key, host, port = sys.argv[1:]
+import socket, ssl
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 context.verify_mode = ssl.CERT_REQUIRED
-context.load_verify_locations(bytes.fromhex(ca))
+context.load_verify_locations(cadata=bytes.fromhex(ca))
 context.load_cert_chain(bytes.fromhex(certificate), bytes.fromhex(key))
 plain = socket.socket()
 plain.connect(socket.getaddrinfo("127.0.0.1", int(port))[0][-1])
@@ -156,12 +155,14 @@ except OSError as error:
 async def shake_hands(site, port, certificate, host, ca=None):
     """One connection of the unix port, whose TLS library is the chip's; returns what it printed."""
     script = site.folder / "handshake.py"
-    script.write_text(HANDSHAKE)
     told = certificate.provision()
-    words = ((ca or certificate.ca).hex(), told["certificate"], told["key"], host, str(port))
+    values = {"ca": (ca or certificate.ca).hex(), "host": host, "port": port}
+    values |= {name: told[name] for name in ("certificate", "key")}
+    # Arguments become interned strings, which are at most 255 bytes long.
+    script.write_text("".join(f"{name} = {value!r}\n" for name, value in values.items()) + HANDSHAKE)
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("micropython"),
-        *("-X", "heapsize=96wK", script, *words),
+        *("-X", "heapsize=96wK", script),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

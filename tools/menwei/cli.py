@@ -124,6 +124,9 @@ def listen(
     cert: tlscli.Cert = None,
     key: tlscli.Key = None,
     pki: tlscli.Folder = None,
+    renew: Annotated[
+        Path | None, typer.Option(help="Folder of menwei pki with the CA's key: renew doors' certificates.")
+    ] = None,
 ) -> None:
     """Store, verify and acknowledge what doors report, and show it."""
     from menwei.cardwriter import CardError
@@ -131,7 +134,7 @@ def listen(
 
     tls = tlscli.credentials(ca, cert, key, pki)
     try:
-        _until_interrupted(lambda stop: serve(_broker(broker), db, keys, console, stop, register, tls))
+        _until_interrupted(lambda stop: serve(_broker(broker), db, keys, console, stop, register, tls, renew))
     except (OSError, ValueError, CardError) as error:
         console.print(str(error), markup=False, style="red")
         raise typer.Exit(1) from error

@@ -58,6 +58,7 @@ class Entry:
     start: datetime
     end: datetime
     revoked: datetime | None = None
+    issued: datetime | None = None
 
     def due(self, now: datetime, days: int = RENEW_DAYS) -> bool:
         """Whether it ends within so many days; a revoked one is never due."""
@@ -250,7 +251,8 @@ class Pki:
                     found[serial] = replace(entry, revoked=datetime.fromisoformat(told["revoked"]))
                 else:
                     limits = (datetime.fromisoformat(told[limit]) for limit in ("start", "end"))
-                    found[serial] = Entry(serial, told["kind"], told["name"], *limits)
+                    issued = datetime.fromisoformat(told["issued"])
+                    found[serial] = Entry(serial, told["kind"], told["name"], *limits, issued=issued)
             except (KeyError, TypeError, ValueError) as error:
                 raise PkiError(f"{path}, line {number} is damaged ({error!r}); take it from the back-up") from error
         return list(found.values())
@@ -319,6 +321,7 @@ class Pki:
                 "name": name or CA,
                 "start": certificate.not_valid_before_utc.isoformat(),
                 "end": certificate.not_valid_after_utc.isoformat(),
+                "issued": _now(),
                 **{what: value for what, value in more.items() if value},
             }
         )
