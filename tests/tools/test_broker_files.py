@@ -5,6 +5,9 @@ MQTT 3.1.1 says nothing to who publishes where he may not: it is told by what ar
 
 import asyncio
 import base64
+import hashlib
+import hmac
+import re
 import ssl
 import subprocess
 from contextlib import asynccontextmanager
@@ -12,9 +15,13 @@ from contextlib import asynccontextmanager
 import aiomqtt
 import pytest
 from tls_site import Mosquitto, TlsSite, future, needs_mosquitto, past
+from typer.testing import CliRunner
 
 from menwei.brokerfiles import Layout, password_line, write_mosquitto
-from menwei.pki import PkiError
+from menwei.cli import app
+from menwei.emqxfiles import write_emqx
+from menwei.keyfile import KeyFile
+from menwei.pki import Pki, PkiError
 
 pytestmark = needs_mosquitto
 OWN, OTHER = "menwei/v1/garden/front-gate", "menwei/v1/garden/back"
@@ -75,7 +82,7 @@ async def granted(client, topic):
 
 async def refused(broker, context, port=None, **words):
     with pytest.raises(aiomqtt.MqttError):
-        async with aiomqtt.Client("127.0.0.1", port or broker.port, tls_context=context, timeout=5, **words):
+        async with aiomqtt.Client("127.0.0.1", port or broker.port, tls_context=context, timeout=3, **words):
             pass
 
 
@@ -103,6 +110,46 @@ async def test_a_revoked_one_is_refused_once_the_broker_has_the_list_and_was_res
     await refused(broker, site.context(stolen))
     async with door_client(broker, other), door_client(broker, site.door("front-gate")):
         pass  # a new certificate for the same name is another matter
+
+
+async def test_a_reload_reads_the_list_and_the_passwords_but_leaves_a_connection_alone(site, broker):
+    """What docs/broker.md says about a stolen door and about a new one."""
+    stolen = site.door("front-gate")
+    async with door_client(broker, stolen) as there:
+        site.pki.revoke("garden/front-gate")
+        site.keys.add("new", bytes(32), {})
+        broker.write()
+        broker.reload()
+        user, password = site.renew_password("new")
+        words = {"tls_context": site.context(), "username": user, "password": password, "timeout": 3}
+        for _ in range(50):
+            try:
+                async with aiomqtt.Client("127.0.0.1", broker.renew_port, **words):
+                    break
+            except aiomqtt.MqttError:
+                await asyncio.sleep(0.1)
+        else:
+            raise AssertionError("the new password is not known")
+        await refused(broker, site.context(stolen))
+        async with watching(broker) as seen:
+            await there.publish(f"{OWN}/event", b"x", qos=1)
+            assert await seen() == [f"{OWN}/event"]
+
+
+async def test_two_cas_during_a_change(site, broker):
+    """Certificates and lists of both, one behind the other; the server still shows the old one's."""
+    old, new = site.door("front-gate"), site.foreign().door("front-gate")
+    await broker.stop()
+    for name in ("ca.pem", "crl.pem"):
+        both = (site.pki.folder / name).read_text() + (site.foreign().pki.folder / name).read_text()
+        (site.pki.folder / name).write_text(both)
+    await broker.start()
+    context = site.foreign().context(new)
+    context.load_verify_locations(site.pki.ca_path)
+    for mine in (site.context(old), context):
+        async with aiomqtt.Client("127.0.0.1", broker.port, tls_context=mine, timeout=5):
+            pass
+    await refused(broker, site.context(site.door("back", end=past(days=1))))
 
 
 async def test_a_plain_client_is_not_answered_at_the_tls_ports(broker):
@@ -323,3 +370,45 @@ async def test_a_packet_that_is_too_long_ends_the_connection(site, broker):
             async with door_client(broker, site.door("front-gate"), timeout=5) as door:
                 await door.publish(f"{OWN}/event", b"x" * 5000, qos=1)
         assert await seen() == []
+
+
+def test_the_command(site, tmp_path):
+    site.keys.add("front-gate", DOOR_KEY, {})
+    site.keys.save(tmp_path / "keys.json")
+    folder = tmp_path / "out"
+    words = ["--pki", str(site.pki.folder), "--keys", str(tmp_path / "keys.json")]
+    done = CliRunner().invoke(app, ["broker-files", "mosquitto", str(folder), *words])
+    assert done.exit_code == 0 and "mosquitto.conf: written" in done.stdout.replace("\n", "")
+    assert "acl_file /etc/mosquitto/menwei/doors.acl" in (folder / "mosquitto.conf").read_text()
+    assert DOOR_KEY.hex() not in done.stdout
+    done = CliRunner().invoke(app, ["broker-files", "emqx", str(folder), *words])
+    assert done.exit_code == 1 and "--crl-url" in done.stderr
+    assert CliRunner().invoke(app, ["broker-files", "other", str(folder), *words]).exit_code == 2
+
+
+# EMQX: what can be said without one
+
+
+def test_emqx_files_say_what_mosquittos_say(tmp_path):
+    pki = Pki.create(tmp_path / "pki", crl_url="http://10.0.0.5/crl.pem")
+    pki.server(["localhost"])
+    keys = KeyFile("garden")
+    keys.add("front-gate", DOOR_KEY, {})
+    folder = tmp_path / "emqx"
+    write_emqx(folder, pki, [keys])
+    rules = (folder / "acl.conf").read_text()
+    lines = [line for line in rules.splitlines() if not line.startswith("%%")]
+    assert lines[-1] == "{deny, all}." and all(line.endswith(".") for line in lines)
+    assert all(line.count(left) == line.count(right) for line in lines for left, right in ("{}", "[]"))
+    own = [line for line in lines if '{zone, "doors"}' in line]
+    for action, leaves in (("publish", UP), ("subscribe", DOWN)):
+        (line,) = (line for line in own if f", {action}, " in line)
+        assert re.findall(r"menwei/v1/\$\{username\}/([a-z/]+)", line) == list(leaves)
+    conf = (folder / "menwei.hocon").read_text()
+    assert conf.count("{") == conf.count("}") and conf.count("verify_peer") == 2 and conf.count("enable_crl_check") == 2
+    head, row = (folder / "renew.csv").read_text().splitlines()
+    user, hashed, salt, power = row.split(",")
+    assert head == "user_id,password_hash,salt,is_superuser" and (user, power) == ("garden/front-gate", "false")
+    password = hmac.new(DOOR_KEY, b"menwei/v1/renew", "sha256").hexdigest()
+    assert hashed == hashlib.sha256((salt + password).encode()).hexdigest()
+    assert (folder / "renew.csv").stat().st_mode & 0o777 == 0o600

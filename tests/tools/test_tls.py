@@ -147,7 +147,7 @@ try:
     wrapped = context.wrap_socket(plain, server_hostname=host)
     wrapped.write(b"\\x10\\x10\\x00\\x04MQTT\\x04\\x02\\x00\\x3c\\x00\\x04door")
     print("connack", wrapped.read(4).hex())
-except OSError as error:
+except (OSError, ValueError) as error:  # ValueError: what is wrong with a certificate
     print("refused", error)
 """
 
