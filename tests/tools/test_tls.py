@@ -1,16 +1,20 @@
 """Upstream's side of TLS: addresses, options, the embedded broker, an upstream, and the TLS library of the door."""
 
 import asyncio
+import io
 import ssl
 import sys
 from pathlib import Path
 
 import aiomqtt
 import pytest
+from rich.console import Console
 from tls_site import Mosquitto, TlsSite, needs_mosquitto, past
 
 from menwei.broker import EmbeddedBroker
 from menwei.keyfile import KeyFile
+from menwei.listen import listen
+from menwei.pki import PkiError
 from menwei.store import Store
 from menwei.tls import Credentials, endpoint
 from menwei.upstream import Upstream
@@ -131,6 +135,24 @@ async def test_the_embedded_broker_names_what_is_missing(site):
     (site.pki.folder / "crl.pem").unlink()
     with pytest.raises(FileNotFoundError, match=r"crl\.pem is missing"):
         await EmbeddedBroker(tls=site.pki.folder).start()
+
+
+async def test_listen_over_tls_with_renewal(site, broker, tmp_path):
+    keys = tmp_path / "keys.json"
+    site.keys.add("front-gate", bytes(32), {})
+    site.keys.save(keys)
+    stop = asyncio.Event()
+    console = Console(file=io.StringIO(), width=200)
+    words = {"tls": own(site), "renew": site.pki.folder}
+    work = asyncio.create_task(listen(broker[0], tmp_path / "db", keys, console, stop, **words))
+    async with asyncio.timeout(WAIT_S):
+        while "listening at mqtts://" not in console.file.getvalue():
+            assert not work.done(), work.exception()
+            await asyncio.sleep(0.05)
+    stop.set()
+    await asyncio.wait_for(work, WAIT_S)
+    with pytest.raises(PkiError, match="menwei pki init"):
+        await listen(broker[0], tmp_path / "db", keys, console, stop, tls=own(site), renew=tmp_path)
 
 
 # The door's TLS library

@@ -71,8 +71,8 @@ class Renewals:
         if key is None:
             raise messages.Refused("no key for this door: add it to the key file")
         state = wire.parse_state(derive(key, b"state"), payload)
-        if leaf == STATE and (not state.get("online") or not state.get("cert")):
-            return []  # away, or without TLS
+        if leaf == STATE and not (state.get("online") and state.get("cert") and "parcel" in state):
+            return []  # away, without TLS, or of a version that takes no parcels
         try:
             serial, until = state["cert"] if leaf == STATE else (state["serial"], state["until"])
             number, position, last = (int(value) for value in state["parcel"])
