@@ -136,10 +136,11 @@ def write_mosquitto(folder: Path, pki: Pki, keys: list[KeyFile], layout: Layout 
     if layout.renew_port:
         lines = (password_line(user, password, os.urandom(_SALT)) for user, password in renew_passwords(*keys))
         texts["renew.passwd"] = "".join(lines)
-    return _write(folder, pki, layout, {"mosquitto.conf": mosquitto_conf(layout, folder)}, texts)
+    return write_files(folder, pki, layout, {"mosquitto.conf": mosquitto_conf(layout, folder)}, texts)
 
 
-def _write(folder: Path, pki: Pki, layout: Layout, kept: dict, replaced: dict) -> list[tuple[str, str]]:
+def write_files(folder: Path, pki: Pki, layout: Layout, kept: dict, replaced: dict) -> list[tuple[str, str]]:
+    """Write texts by file name, those of `kept` only if they are not there, and certificates; as write_mosquitto."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     server = pki.folder / f"{layout.server}.pem"

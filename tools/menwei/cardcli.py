@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from menwei import cardoffice
+from menwei import cardoffice, tlscli
 from menwei.cardkeys import KINDS, CardKeyError, CardKeyFile, door_version
 from menwei.cardregister import Register, day
 from menwei.cardwriter import CardError, writer_for
@@ -254,16 +254,18 @@ def drop(
 @keys_app.command("drop-at-doors")
 def drop_at_doors(
     community: Community, kind: Kind, keys: Keys = _KEYS, register: RegisterFile = _REGISTER, *,
-    broker: Annotated[str, typer.Option(help="mqtt://HOST:PORT")],
+    broker: tlscli.Broker,
     door_keys: Annotated[Path, typer.Option(help="Key file of the doors (mode 0600).")],
     db: Annotated[Path, typer.Option(help="Database of menwei listen.")] = Path("upstream.db"),
     operator: Annotated[int, typer.Option(help="Who sends it, a number.")],
     approver: Annotated[int, typer.Option(help="Who agreed to it, a number.")],
     force: Annotated[bool, typer.Option("--force", help="Though cards are left that will open no more.")] = False,
+    ca: tlscli.Ca = None, cert: tlscli.Cert = None, key: tlscli.Key = None, pki: tlscli.Folder = None,
 ) -> None:  # fmt: skip
     """Tell the doors of the key file to forget the previous version. Before `drop`, which the office does last."""
     from menwei.dropkeys import drop_at_doors as send
 
+    tls = tlscli.credentials(ca, cert, key, pki)
     with _plain_words():
         entry = CardKeyFile.load(keys).kind(community, _kind(kind))
         if entry.previous is None:
@@ -277,7 +279,7 @@ def drop_at_doors(
             version = door_version(entry.previous)
             failed = asyncio.run(
                 send(broker, doors, store, doors.doors, kind, version, operator=operator, approver=approver,
-                     say=typer.echo)
+                     say=typer.echo, tls=tls)
             )  # fmt: skip
         finally:
             store.close()

@@ -16,8 +16,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from menwei import cardcli, ordercli, parcelcli
-from menwei.broker import EmbeddedBroker, split_url
+from menwei import brokercli, cardcli, ordercli, parcelcli, pkicli, tlscli
+from menwei.broker import split_url
 from menwei.scenario import STEPS, ScenarioError, parse
 from menwei.simdoor import SimError
 
@@ -36,6 +36,8 @@ app.add_typer(image, name="image")
 app.add_typer(cardcli.app, name="card")
 app.command()(parcelcli.parcel)
 app.command("order")(ordercli.order)
+app.add_typer(pkicli.app, name="pki")
+app.command("broker-files")(brokercli.broker_files)
 console = Console()
 
 
@@ -66,7 +68,12 @@ def sim(
         str | None, typer.Option(help="Play this scenario in virtual time and compare the result.")
     ] = None,
     expect: Annotated[Path | None, typer.Option(help="Expectation file; default: beside the scenario.")] = None,
-    broker: Annotated[str | None, typer.Option(help="mqtt://HOST:PORT instead of an embedded broker.")] = None,
+    broker: Annotated[
+        str | None, typer.Option(help="mqtt://HOST:PORT or mqtts://HOST:PORT instead of an embedded broker.")
+    ] = None,
+    pki: Annotated[
+        Path | None, typer.Option(help="Over TLS, the door's certificate too: folder of menwei pki with its CA's key.")
+    ] = None,
     db: Annotated[Path | None, typer.Option(help="Upstream's database; default: in the run's folder.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep flash, database, keys and serial log in this folder.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
@@ -89,9 +96,9 @@ def sim(
     try:
         if script:
             expectation = expect or path.with_suffix(".expected")
-            work = run.play(parse(path), expectation, folder, seed, _broker(broker), db, console)
+            work = run.play(parse(path), expectation, folder, seed, _broker(broker), db, console, pki)
         else:
-            work = run.by_hand(parse(path), folder, seed, _broker(broker), db, console)
+            work = run.by_hand(parse(path), folder, seed, _broker(broker), db, console, pki)
         code = 0 if asyncio.run(work) else 1
         if script == _A_DAY and code == 0:
             console.print("a whole month: make sim SCENARIO=a_month_at_a_door", highlight=False)
@@ -109,19 +116,27 @@ def sim(
 
 @app.command()
 def listen(
-    broker: Annotated[str, typer.Option(help="mqtt://HOST:PORT")],
+    broker: tlscli.Broker,
     keys: Annotated[Path, typer.Option(help="Key file of the doors (mode 0600).")],
     db: Annotated[Path, typer.Option(help="Database to store events in.")] = Path("upstream.db"),
     register: Annotated[
         Path | None, typer.Option(help="Register of the card office: copies then show from door to door.")
+    ] = None,
+    ca: tlscli.Ca = None,
+    cert: tlscli.Cert = None,
+    key: tlscli.Key = None,
+    pki: tlscli.Folder = None,
+    renew: Annotated[
+        Path | None, typer.Option(help="Folder of menwei pki with the CA's key: renew doors' certificates.")
     ] = None,
 ) -> None:
     """Store, verify and acknowledge what doors report, and show it."""
     from menwei.cardwriter import CardError
     from menwei.listen import listen as serve
 
+    tls = tlscli.credentials(ca, cert, key, pki)
     try:
-        _until_interrupted(lambda stop: serve(_broker(broker), db, keys, console, stop, register))
+        _until_interrupted(lambda stop: serve(_broker(broker), db, keys, console, stop, register, tls, renew))
     except (OSError, ValueError, CardError) as error:
         console.print(str(error), markup=False, style="red")
         raise typer.Exit(1) from error
@@ -130,24 +145,28 @@ def listen(
 @app.command("lower-clock")
 def lower_clock(
     door: Annotated[str, typer.Argument(help="Name of the door.")],
-    broker: Annotated[str, typer.Option(help="mqtt://HOST:PORT")],
+    broker: tlscli.Broker,
     keys: Annotated[Path, typer.Option(help="Key file of the doors (mode 0600).")],
     operator: Annotated[int, typer.Option(help="Who sends it, a number.")],
     approver: Annotated[int, typer.Option(help="Who agreed to it, another number.")],
     db: Annotated[Path, typer.Option(help="Database of menwei listen.")] = Path("upstream.db"),
     reason: Annotated[int, typer.Option(help="Why, a number of the site.")] = 0,
+    ca: tlscli.Ca = None,
+    cert: tlscli.Cert = None,
+    key: tlscli.Key = None,
+    pki: tlscli.Folder = None,
 ) -> None:
     """Set a door whose clock is ahead back to this computer's time; look at that first (docs/time.md)."""
     from menwei.keyfile import KeyFile
     from menwei.lowerclock import lower_at_door
     from menwei.store import Store
 
+    tls = tlscli.credentials(ca, cert, key, pki)
+    people = {"operator": operator, "approver": approver, "reason": reason}
     try:
         store = Store(db)
         try:
-            sending = lower_at_door(
-                _broker(broker), KeyFile.load(keys), store, door, operator=operator, approver=approver, reason=reason
-            )
+            sending = lower_at_door(_broker(broker), KeyFile.load(keys), store, door, tls=tls, **people)
             result = asyncio.run(sending)
         finally:
             store.close()
@@ -159,15 +178,23 @@ def lower_clock(
 
 
 @app.command()
-def broker(port: Annotated[int, typer.Option(help="Port on the loopback address; 0: any free one.")] = 1883) -> None:
-    """Run the embedded broker, for trying things out."""
+def broker(
+    port: Annotated[int, typer.Option(help="Port on the loopback address; 0: any free one.")] = 1883,
+    tls: Annotated[Path | None, typer.Option(help="A folder of menwei pki: only holders of its certificates.")] = None,
+) -> None:
+    """Run the embedded broker, for trying things out. It has no rules about topics."""
+    from menwei.broker import EmbeddedBroker
 
     async def serve(stop: asyncio.Event) -> None:
-        async with EmbeddedBroker(port=port) as running:
+        async with EmbeddedBroker(port=port, tls=tls) as running:
             console.print(running.url, highlight=False)
             await stop.wait()
 
-    _until_interrupted(serve)
+    try:
+        _until_interrupted(serve)
+    except OSError as error:
+        console.print(str(error), markup=False, style="red")
+        raise typer.Exit(1) from error
 
 
 @app.command()

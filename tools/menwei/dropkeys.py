@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from menwei.broker import split_url
 from menwei.keyfile import KeyFile
 from menwei.names import CREDENTIALS, RESULTS
 from menwei.store import Store
+from menwei.tls import Credentials, endpoint
 from menwei.upstream import Upstream
 from sync import messages
 
@@ -34,14 +34,15 @@ async def drop_at_doors(
     operator: int,
     approver: int,
     say: Callable[[str], None],
+    tls: Credentials | None = None,
 ) -> list[str]:
     """Send the command to each door that is connected; return the doors that still hold the old version.
 
     Args:
         version: what doors call it, 1 to 3 (`menwei.cardkeys.door_version`).
     """
-    host, port = split_url(broker)
-    upstream = Upstream(host, port, keys, store)
+    host, port, context = endpoint(broker, tls)
+    upstream = Upstream(host, port, keys, store, tls=context)
     await upstream.start()
     failed = []
     try:

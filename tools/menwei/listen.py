@@ -17,12 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from menwei import names
-from menwei.broker import split_url
 from menwei.cardregister import Register
 from menwei.copies import Cards, CopyCheck
 from menwei.corrected import corrected
 from menwei.keyfile import KeyFile
+from menwei.pki import Pki
+from menwei.renewal import Renewals, serve
 from menwei.store import Event, Finding, Store
+from menwei.tls import Credentials, endpoint
 from menwei.upstream import UNIX_2020, Upstream
 
 _ROWS = 24
@@ -92,13 +94,17 @@ async def listen(
     console: Console,
     stop: asyncio.Event | None = None,
     register: Path | None = None,
+    tls: Credentials | None = None,
+    renew: Path | None = None,
 ) -> None:
     """Serve until `stop` is set; without a terminal each event is one printed line.
 
+    With `renew`, a folder of `menwei pki` with the CA's key, doors get new certificates before theirs end.
     With the card office's `register` a card is known at all doors, so that copies show from door to door.
     """
-    host, port = split_url(broker)
+    host, port, context = endpoint(broker, tls)
     keys = KeyFile.load(key_path)
+    authority = Pki(renew) if renew else None
     store = Store(database)
     stop = stop or asyncio.Event()
     recent: deque[Event] = deque(store.events()[-_ROWS:], maxlen=_ROWS)
@@ -144,9 +150,14 @@ async def listen(
         on_early=show_early,
         on_finding=show_finding,
         copies=CopyCheck(store, Cards(keys, _written(register))),
+        tls=context,
     )
+    renewing = None
     try:
         await upstream.start()
+        if authority:
+            renewals = Renewals(authority, keys, lambda door, text: say(f"{door}: {text}"))
+            renewing = asyncio.create_task(serve(renewals, keys.site, host, port, context))
         console.print(f"listening at {broker} for {', '.join(keys.doors)}; events go to {database}", highlight=False)
         if live:
             with live:
@@ -154,5 +165,8 @@ async def listen(
         else:
             await stop.wait()
     finally:
+        if renewing:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
         await upstream.stop()
         store.close()

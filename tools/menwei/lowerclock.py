@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 
-from menwei.broker import split_url
 from menwei.keyfile import KeyFile
 from menwei.names import RESULTS
 from menwei.store import Store
+from menwei.tls import Credentials, endpoint
 from menwei.upstream import Upstream
 
 _PRESENT_S = 10
@@ -18,7 +18,15 @@ _ANSWER_S = 10
 
 
 async def lower_at_door(
-    broker: str, keys: KeyFile, store: Store, door: str, *, operator: int, approver: int, reason: int
+    broker: str,
+    keys: KeyFile,
+    store: Store,
+    door: str,
+    *,
+    operator: int,
+    approver: int,
+    reason: int,
+    tls: Credentials | None = None,
 ) -> str:
     """Send the command to a door that is connected; return the name of its result, or why there is none.
 
@@ -29,8 +37,8 @@ async def lower_at_door(
         raise ValueError(f"{door} is not in the key file: it has {', '.join(keys.doors)}")
     if not approver or operator == approver:
         raise ValueError("a clock is set back by two persons: name an approver who is not the operator")
-    host, port = split_url(broker)
-    upstream = Upstream(host, port, keys, store)
+    host, port, context = endpoint(broker, tls)
+    upstream = Upstream(host, port, keys, store, tls=context)
     await upstream.start()
     try:
         for _ in range(int(10 * _PRESENT_S)):  # its state is kept by the broker, and comes at once if the door is there

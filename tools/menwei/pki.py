@@ -14,11 +14,9 @@ with the folder.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,8 +27,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from menwei.certparts import PkiError, builder, pem, server_name, subject, usage
 from menwei.keyfile import check_name
 
 try:
@@ -45,13 +44,8 @@ RENEW_DAYS = 60
 UPSTREAM, READER = "upstream", "reader"
 CA, DOOR, SERVER = "ca", "door", "server"
 
-_SERIAL_BITS = 63  # one less than 64, so that it is always positive in DER; the highest is set: 16 hex digits
-_DNS = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+_URL = re.compile(r"http://[!-~]{3,180}")
 _STEM = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-
-
-class PkiError(ValueError):
-    """What cannot be done, in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +58,7 @@ class Entry:
     start: datetime
     end: datetime
     revoked: datetime | None = None
+    issued: datetime | None = None
 
     def due(self, now: datetime, days: int = RENEW_DAYS) -> bool:
         """Whether it ends within so many days; a revoked one is never due."""
@@ -110,6 +105,15 @@ class Pki:
         return self.folder / "ca.pem"
 
     @property
+    def crl_url(self) -> str | None:
+        """Where brokers fetch the list of revoked certificates, if the CA was made for that."""
+        first = (self.folder / "index.jsonl").read_text().partition("\n")[0]
+        try:
+            return json.loads(first).get("crl_url")
+        except ValueError as error:
+            raise PkiError(f"{self.folder}/index.jsonl is damaged; take it from the back-up") from error
+
+    @property
     def crl_path(self) -> Path:
         """The list of revoked certificates, PEM, for the broker."""
         return self.folder / "crl.pem"
@@ -120,26 +124,30 @@ class Pki:
         return self._ca.public_bytes(serialization.Encoding.DER)
 
     @classmethod
-    def create(cls, folder: Path, name: str = "menwei") -> Pki:
-        """Make a CA in a folder that has none; FileExistsError if there is one."""
+    def create(cls, folder: Path, name: str = "menwei", crl_url: str | None = None) -> Pki:
+        """Make a CA in a folder that has none; FileExistsError if there is one.
+
+        With `crl_url` each certificate of a client says where the list of revoked ones is: EMQX fetches it there.
+        """
         check_name("CA", name)
+        if crl_url is not None and not _URL.fullmatch(crl_url):
+            raise PkiError(f"{crl_url!r} is no address for the list; write http://HOST/PATH in ASCII")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = _subject(f"{name} CA")
-        usage = _usage(key_cert_sign=True, crl_sign=True)
+        own = subject(f"{name} CA")
         certificate = (
-            _builder(subject, subject, key.public_key(), START, END)
+            builder(own, own, key.public_key(), START, END)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(usage, critical=True)
+            .add_extension(usage(key_cert_sign=True, crl_sign=True), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
-        write_new(folder / "ca.key", _pem(key))  # first: where there is a key, nothing is touched
+        write_new(folder / "ca.key", pem(key))  # first: where there is a key, nothing is touched
         write_new(folder / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
         pki = cls(folder)
         with pki._locked():
-            pki._note(certificate, CA)
+            pki._note(certificate, CA, crl_url=crl_url)
         pki.write_crl()
         return pki
 
@@ -149,7 +157,7 @@ class Pki:
         """Issue a broker's certificate for DNS names and IP addresses; return its path, the key lies beside it."""
         if not names:
             raise PkiError("a server needs at least one name or address by which doors reach it")
-        return self._to_files(SERVER, names[0], stem, [_server_name(name) for name in names], START, END)
+        return self._to_files(SERVER, names[0], stem, [server_name(name) for name in names], START, END)
 
     def reader(self, stem: str = READER) -> Path:
         """Issue a certificate, CN `reader`, for programs of others that read the public topics; return its path."""
@@ -193,7 +201,7 @@ class Pki:
         self._ca_key()  # without it nothing is written
         path = self.folder / f"{stem}.pem"
         key = ec.generate_private_key(ec.SECP256R1())
-        write_new(path.with_suffix(".key"), _pem(key))
+        write_new(path.with_suffix(".key"), pem(key))
         certificate = self._issue(kind, name, key, names, start, end)
         write_new(path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
         return path
@@ -201,16 +209,20 @@ class Pki:
     def _issue(self, kind, name, key, names, start, end) -> x509.Certificate:
         ca_key = self._ca_key()
         purpose = ExtendedKeyUsageOID.SERVER_AUTH if kind == SERVER else ExtendedKeyUsageOID.CLIENT_AUTH
-        builder = (
-            _builder(_subject(name), self._ca.subject, key.public_key(), start, end)
+        made = (
+            builder(subject(name), self._ca.subject, key.public_key(), start, end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(digital_signature=True), critical=True)
+            .add_extension(usage(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         )
+        url = self.crl_url
+        if url and kind != SERVER:
+            points = [x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None)]
+            made = made.add_extension(x509.CRLDistributionPoints(points), critical=False)
         if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        certificate = builder.sign(ca_key, hashes.SHA256())
+            made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        certificate = made.sign(ca_key, hashes.SHA256())
         with self._locked():
             self._note(certificate, kind, name)
         return certificate
@@ -239,7 +251,8 @@ class Pki:
                     found[serial] = replace(entry, revoked=datetime.fromisoformat(told["revoked"]))
                 else:
                     limits = (datetime.fromisoformat(told[limit]) for limit in ("start", "end"))
-                    found[serial] = Entry(serial, told["kind"], told["name"], *limits)
+                    issued = datetime.fromisoformat(told["issued"])
+                    found[serial] = Entry(serial, told["kind"], told["name"], *limits, issued=issued)
             except (KeyError, TypeError, ValueError) as error:
                 raise PkiError(f"{path}, line {number} is damaged ({error!r}); take it from the back-up") from error
         return list(found.values())
@@ -271,7 +284,7 @@ class Pki:
         """
         with self._locked():
             gone = [entry for entry in self.entries() if entry.revoked]
-            builder = (
+            made = (
                 x509.CertificateRevocationListBuilder()
                 .issuer_name(self._ca.subject)
                 .last_update(START)
@@ -281,21 +294,26 @@ class Pki:
                     x509.AuthorityKeyIdentifier.from_issuer_public_key(self._ca.public_key()), critical=False
                 )
             )
+            url = self.crl_url
+            if url:
+                where = [x509.UniformResourceIdentifier(url)]
+                point = x509.IssuingDistributionPoint(where, None, False, False, None, False, False)
+                made = made.add_extension(point, critical=True)
             for entry in gone:
-                builder = builder.add_revoked_certificate(
+                made = made.add_revoked_certificate(
                     x509.RevokedCertificateBuilder()
                     .serial_number(int(entry.serial, 16))
                     .revocation_date(entry.revoked)
                     .build()
                 )
-            text = builder.sign(self._ca_key(), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+            text = made.sign(self._ca_key(), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
             fresh = self.crl_path.with_suffix(".new")
             fresh.unlink(missing_ok=True)
             write_new(fresh, text, 0o644)
             os.replace(fresh, self.crl_path)
         return self.crl_path
 
-    def _note(self, certificate: x509.Certificate, kind: str, name: str = "") -> None:
+    def _note(self, certificate: x509.Certificate, kind: str, name: str = "", **more: str | None) -> None:
         self._append(
             {
                 "serial": f"{certificate.serial_number:016x}",
@@ -303,6 +321,8 @@ class Pki:
                 "name": name or CA,
                 "start": certificate.not_valid_before_utc.isoformat(),
                 "end": certificate.not_valid_after_utc.isoformat(),
+                "issued": _now(),
+                **{what: value for what, value in more.items() if value},
             }
         )
 
@@ -349,41 +369,3 @@ def split_name(name: str) -> tuple[str, str]:
 
 def _now() -> str:
     return datetime.now(UTC).replace(microsecond=0).isoformat()
-
-
-def _subject(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _builder(subject, issuer, public_key, start: datetime, end: datetime) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public_key)
-        .serial_number(1 << _SERIAL_BITS - 1 | secrets.randbits(_SERIAL_BITS - 1))
-        .not_valid_before(start)
-        .not_valid_after(end)
-    )
-
-
-def _usage(**wanted: bool) -> x509.KeyUsage:
-    every = (
-        *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
-        *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
-    )
-    return x509.KeyUsage(**{name: wanted.get(name, False) for name in every})
-
-
-def _server_name(name: str) -> x509.GeneralName:
-    with suppress(ValueError):
-        return x509.IPAddress(ipaddress.ip_address(name))
-    if len(name) > 253 or not _DNS.fullmatch(name):
-        raise PkiError(f"{name!r} is neither an IP address nor a host name (small letters, digits, - and .)")
-    return x509.DNSName(name)
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )

@@ -32,6 +32,7 @@ async def play(
     broker: str | None,
     database: Path | None,
     console: Console,
+    pki: Path | None = None,
 ) -> bool:
     """Play a scenario; True if database, journal and expectation agree."""
     began = time.monotonic()
@@ -48,6 +49,7 @@ async def play(
         seed=seed,
         start_unix=int(scenario.start.timestamp()),
         broker_url=broker,
+        pki=pki,
         database=database,
         nap_s=scenario.nap_s,
         on_serial=serial,
@@ -82,7 +84,13 @@ def verdict(stage: Stage, scenario: Scenario, expected: list) -> Report:
 
 
 async def by_hand(
-    scenario: Scenario, folder: Path, seed: int, broker: str | None, database: Path | None, console: Console
+    scenario: Scenario,
+    folder: Path,
+    seed: int,
+    broker: str | None,
+    database: Path | None,
+    console: Console,
+    pki: Path | None = None,
 ) -> bool:
     """Real time, with the mechanics in a process of their own; of the scenario only the cards are used."""
     on_serial = (
@@ -91,7 +99,14 @@ async def by_hand(
     mechanics = Mechanics(folder)
     await mechanics.start()
     stage = Stage(
-        folder, mode="real", seed=seed, broker_url=broker, database=database, mechanics=mechanics, on_serial=on_serial
+        folder,
+        mode="real",
+        seed=seed,
+        broker_url=broker,
+        pki=pki,
+        database=database,
+        mechanics=mechanics,
+        on_serial=on_serial,
     )
     try:
         await stage.start()

@@ -20,17 +20,19 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from menwei.broker import EmbeddedBroker, split_url
+from menwei.broker import EmbeddedBroker
 from menwei.build import build
 from menwei.control import SimError
 from menwei.flashmap import board_region
 from menwei.image import Journal, read_journal
 from menwei.keyfile import KeyFile
 from menwei.mechanics import Mechanics
+from menwei.pki import Pki
 from menwei.proxy import Proxy
 from menwei.scenario import Card
 from menwei.simdoor import EXIT_RESET, UNIX_2020, PowerLost, SimDoor
 from menwei.store import Event, Store
+from menwei.tls import Credentials, endpoint
 from menwei.upstream import Upstream
 from storage import record
 from storage.mac import Hmac, derive
@@ -63,6 +65,9 @@ class Stage:
         mode: "virtual" or "real".
         start_unix: the world's time when the door is first switched on; the computer's own if the time is real.
         broker_url: a broker that is there already, or None for an embedded one.
+        pki: folder of menwei pki; the door gets a certificate and all is over TLS. The broker's certificate must be for
+            127.0.0.1 too, where the door finds the wire's near end.
+        door_port: where that broker serves doors, if that is not where it serves upstream.
         database: the upstream's database, in the folder if None.
         settings, card_keys: what the door is provisioned with besides.
         nap_s: how long a closed door's tasks may sleep while nothing happens (docs/simulator.md); None: 6 s, as ever.
@@ -76,6 +81,8 @@ class Stage:
         start_unix: int | None = None,
         seed: int = 0,
         broker_url: str | None = None,
+        pki: Path | None = None,
+        door_port: int | None = None,
         database: Path | None = None,
         settings: dict | None = None,
         card_keys: list | None = None,
@@ -100,6 +107,8 @@ class Stage:
         self.net = True
         self.broker_url = broker_url
         self._own_broker: EmbeddedBroker | None = None
+        self._pki = pki
+        self._door_port = door_port
         self._settings = settings or {}
         self._card_keys = card_keys or []
         self._nap_s = nap_s
@@ -121,17 +130,18 @@ class Stage:
         self.folder.mkdir(parents=True, exist_ok=True)
         build()
         if self.broker_url is None:
-            self._own_broker = EmbeddedBroker()
+            self._own_broker = EmbeddedBroker(tls=self._pki)
             await self._own_broker.start()
             self.broker_url = self._own_broker.url
-        host, port = split_url(self.broker_url)
-        self.proxy = Proxy(host, port)
+        tls = Credentials.of(None, None, None, self._pki)
+        host, port, context = endpoint(self.broker_url, tls)
+        self.proxy = Proxy(host, self._door_port or port)
         await self.proxy.start()
         keys = self._make_keys()
         # The simulated upstream loses no power; a database that somebody named is kept as always.
         self.store = Store(self.database, durable=self.database.parent != self.folder)
         calls = {"on_event": self._on_event, "on_early": self._on_early}
-        self.upstream = Upstream(host, port, keys, self.store, clock=self.exact_now, **calls)
+        self.upstream = Upstream(host, port, keys, self.store, clock=self.exact_now, tls=context, **calls)
         await self.upstream.start()
         await self.door.start()
         # The first start erases and formats the whole cards and journal regions in one go, 6.5 s on NOR flash.
@@ -150,6 +160,10 @@ class Stage:
             "port": self.proxy.port,
             "wifi_ssid": "building",
         }
+        certificate = {}
+        if self._pki:
+            settings["tls"] = True
+            certificate["tls"] = Pki(self._pki).door(self._site, DOOR).provision()
         self.door.provision(
             {
                 "door_key": self._door_key.hex(),
@@ -158,6 +172,7 @@ class Stage:
                 "wifi_secret": "simulated",
                 "settings": {**settings, "keepalive_s": _KEEPALIVE_S, **self._settings},
                 "card_keys": self._card_keys,
+                **certificate,
             }
         )
         return keys

@@ -16,6 +16,7 @@ import asyncio
 import logging
 import os
 import sqlite3
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -58,6 +59,7 @@ class Upstream(Orders):
         on_finding: called with the door's name and each finding that is new.
         copies: compares the counters of cards; without it nobody does.
         on_change: called with the door's name when its state or one of its findings has changed.
+        tls: for a connection over TLS with upstream's certificate (menwei.tls).
     """
 
     def __init__(
@@ -74,11 +76,13 @@ class Upstream(Orders):
         on_finding: Callable[[str, Finding], None] | None = None,
         copies: CopyCheck | None = None,
         on_change: Callable[[str], None] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.store = store
         self.sessions: dict[str, Session] = {}
         self.connected = asyncio.Event()
         self._address = (host, port)
+        self._tls = tls
         self._keys = keys
         self._clock = clock
         self._now = 0.0  # Unix time when the message that is being worked on was received
@@ -121,7 +125,8 @@ class Upstream(Orders):
         host, port = self._address
         while True:
             try:
-                async with aiomqtt.Client(host, port, identifier=f"menwei-{os.urandom(6).hex()}") as client:
+                name = f"menwei-{os.urandom(6).hex()}"
+                async with aiomqtt.Client(host, port, identifier=name, tls_context=self._tls) as client:
                     self._client = client
                     self._ingest.forget_claims()
                     for leaf in ("event", "event/now", "state", "cmd/result"):
