@@ -3,19 +3,29 @@
 import asyncio
 import json
 import os
+import random
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from menwei.build import DOOR, LINES, compile_file
+from menwei.flashmap import board_region
+from menwei.simdoor import SimDoor
+from sync.messages import PUT, REVOKE
+from sync.upstream import pack_change
 from tests.bench.bench_memory import install_interpreter, run32
 from tests.bench.door_names import as_on_a_door
-from tests.bench.link_world import CountingWire, mosquitto, upstream
+from tests.bench.link_world import DOOR_KEY, EPOCH, JOURNAL_KEY, CountingWire, mosquitto, upstream
 from tests.bench.peers import MQTT_ASYNC, fetch
 from tests.bench.unix_port import FOLDER, MICROPYTHON
 
 # What the link needs and a door has anyway.
 SHARED = ("storage.mac", "storage.ondemand")
+ENTRY = 16
+LIST = 1_000
+SEED = 1
+WAIT_S = 120
 
 
 def _part(folder, wanted):
@@ -77,3 +87,74 @@ async def backlog(site, door, events, how, counted=False):
     if stored != events and how != "publishes":
         sys.exit(f"{stored} of {events} events are stored")
     return result["ms"], wire.bytes, wire.packets
+
+
+class FlashEntry:
+    """One card's entry in a door's flash file: docs/flash-formats.md, "Entry"; its pseudonym stands in it but for a byte."""
+
+    def __init__(self, path, pseudonym):
+        self._file = path.open("rb", buffering=0)
+        offset, size = board_region("cards")
+        at = os.pread(self._file.fileno(), size, offset).find(pseudonym[1:])
+        if at < 0:
+            sys.exit("the card's entry is not in the flash file")
+        self._at = offset + at // ENTRY * ENTRY
+        self._before = self._read()
+
+    def _read(self):
+        return os.pread(self._file.fileno(), ENTRY, self._at)
+
+    async def changed(self):
+        """Wait until it is programmed."""
+        async with asyncio.timeout(WAIT_S):
+            while self._read() == self._before:
+                await asyncio.sleep(0.0005)
+        self._file.close()
+
+
+async def revocations(count):
+    """Milliseconds from each cancellation at the office to the programmed entry, and of one that goes with the whole list."""
+    random.seed(SEED)
+    with tempfile.TemporaryDirectory() as folder:
+        async with mosquitto(folder) as port, upstream(folder, port, "bench", "one") as office:
+            door = SimDoor(Path(folder), mode="real", start_unix=int(time.time()), seed=SEED)
+            settings = {"site": "bench", "door": "one", "host": "127.0.0.1", "port": port, "wifi_ssid": "bench"}
+            keys = {"door_key": DOOR_KEY.hex(), "journal_key": JOURNAL_KEY.hex(), "journal_epoch": EPOCH.hex()}
+            door.provision({**keys, "wifi_secret": "secret", "settings": settings})
+            await door.start()
+            try:
+                return await _revoke(office, door.flash, count)
+            finally:
+                await door.stop()
+
+
+async def _revoke(office, flash, count):
+    def session():
+        return office.sessions.get("one")
+
+    async def reached(revision):
+        async with asyncio.timeout(WAIT_S):
+            while not (session() and session().time_done and session().revision >= revision):
+                await asyncio.sleep(0.002)
+
+    cards = [random.randbytes(7) for _ in range(LIST)]
+    for card in cards[:-1]:
+        office.change("one", pack_change(PUT, card))
+    await reached(office.change("one", pack_change(PUT, cards[-1])))
+    took = []
+    for card in cards[:count]:
+        await asyncio.sleep(random.uniform(0, 0.2))  # at any moment of the door's work
+        entry = FlashEntry(flash, card)
+        start = time.perf_counter()
+        revision = office.change("one", pack_change(REVOKE, card))
+        await entry.changed()
+        took.append(1000 * (time.perf_counter() - start))
+        await reached(revision)
+    # An office that sends a door its whole list again, as those do that know no changes
+    entry = FlashEntry(flash, cards[-1])
+    start = time.perf_counter()
+    for card in cards[count:-1]:
+        office.change("one", pack_change(PUT, card, valid_until=9_000_000))
+    office.change("one", pack_change(REVOKE, cards[-1]))
+    await entry.changed()
+    return took, 1000 * (time.perf_counter() - start)
