@@ -113,13 +113,23 @@ def listen(
     register: Annotated[
         Path | None, typer.Option(help="Register of the card office: copies then show from door to door.")
     ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Let others read the doors' states: docs/public.md.")
+    ] = False,
+    home_assistant: Annotated[
+        bool, typer.Option("--home-assistant", help="With --public: as entities of Home Assistant, too.")
+    ] = False,
 ) -> None:
     """Store, verify and acknowledge what doors report, and show it."""
     from menwei.cardwriter import CardError
     from menwei.listen import listen as serve
 
     try:
-        _until_interrupted(lambda stop: serve(_broker(broker), db, keys, console, stop, register))
+        if home_assistant and not public:
+            raise ValueError("--home-assistant needs --public: it shows what is public")
+        _until_interrupted(
+            lambda stop: serve(_broker(broker), db, keys, console, stop, register, public, home_assistant)
+        )
     except (OSError, ValueError, CardError) as error:
         console.print(str(error), markup=False, style="red")
         raise typer.Exit(1) from error

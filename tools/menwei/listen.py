@@ -22,6 +22,7 @@ from menwei.cardregister import Register
 from menwei.copies import Cards, CopyCheck
 from menwei.corrected import corrected
 from menwei.keyfile import KeyFile
+from menwei.public import Public
 from menwei.store import Event, Finding, Store
 from menwei.upstream import UNIX_2020, Upstream
 
@@ -92,8 +93,12 @@ async def listen(
     console: Console,
     stop: asyncio.Event | None = None,
     register: Path | None = None,
+    public: bool = False,
+    home_assistant: bool = False,
 ) -> None:
     """Serve until `stop` is set; without a terminal each event is one printed line.
+
+    With `public` others may read the doors' states (docs/public.md); without, what an earlier run published is removed.
 
     With the card office's `register` a card is known at all doors, so that copies show from door to door.
     """
@@ -131,6 +136,7 @@ async def listen(
         else:
             console.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
 
+    others = Public(host, port, keys, store, enabled=public, home_assistant=home_assistant)
     upstream = Upstream(
         host,
         port,
@@ -140,9 +146,11 @@ async def listen(
         on_apart=show_apart,
         on_finding=show_finding,
         copies=CopyCheck(store, Cards(keys, _written(register))),
+        on_change=others.changed,
     )
     try:
         await upstream.start()
+        await others.start()
         console.print(f"listening at {broker} for {', '.join(keys.doors)}; events go to {database}", highlight=False)
         if live:
             with live:
@@ -150,5 +158,6 @@ async def listen(
         else:
             await stop.wait()
     finally:
+        await others.stop()
         await upstream.stop()
         store.close()
