@@ -6,6 +6,7 @@ import os
 import random
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from sync.upstream import pack_change
 from tests.bench.bench_memory import install_interpreter, run32
 from tests.bench.door_names import as_on_a_door
 from tests.bench.link_world import DOOR_KEY, EPOCH, JOURNAL_KEY, CountingWire, mosquitto, upstream
-from tests.bench.peers import MQTT_ASYNC, fetch
-from tests.bench.unix_port import FOLDER, MICROPYTHON
+from tests.bench.peers import MQTT_ASYNC, UMQTT_SIMPLE, fetch
+from tests.bench.unix_port import FOLDER, MICROPYTHON, TURN
+from tests.tls_site import Mosquitto, TlsSite
 
 # What the link needs and a door has anyway.
 SHARED = ("storage.mac", "storage.ondemand")
@@ -26,6 +28,11 @@ ENTRY = 16
 LIST = 1_000
 SEED = 1
 WAIT_S = 120
+STOPPED_S = 3
+EVENTS = 10_000
+SINGLES = 1_000
+REVOCATIONS = 200
+BOTH = threading.Lock()
 
 
 def _part(folder, wanted):
@@ -72,7 +79,7 @@ async def start_door(script, *arguments, folder):
     return await asyncio.create_subprocess_exec(
         MICROPYTHON, "-X", "heapsize=64M", path, *map(str, arguments), cwd=folder,
         env={**os.environ, "MICROPYPATH": f"{DOOR}:{DOOR}/boards/sim:.frozen"},
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=1 << 24,
     )  # fmt: skip
 
 
@@ -116,16 +123,25 @@ async def revocations(count):
     """Milliseconds from each cancellation at the office to the programmed entry, and of one that goes with the whole list."""
     random.seed(SEED)
     with tempfile.TemporaryDirectory() as folder:
-        async with mosquitto(folder) as port, upstream(folder, port, "bench", "one") as office:
-            door = SimDoor(Path(folder), mode="real", start_unix=int(time.time()), seed=SEED)
-            settings = {"site": "bench", "door": "one", "host": "127.0.0.1", "port": port, "wifi_ssid": "bench"}
-            keys = {"door_key": DOOR_KEY.hex(), "journal_key": JOURNAL_KEY.hex(), "journal_epoch": EPOCH.hex()}
-            door.provision({**keys, "wifi_secret": "secret", "settings": settings})
-            await door.start()
-            try:
-                return await _revoke(office, door.flash, count)
-            finally:
-                await door.stop()
+        site = TlsSite(folder, "bench")
+        broker = Mosquitto(site, plain=True)
+        await broker.start()
+        try:
+            async with upstream(folder, broker.plain_port, "bench", "one") as office:
+                door = SimDoor(Path(folder) / "door", mode="real", start_unix=int(time.time()), seed=SEED)
+                door.folder.mkdir()
+                settings = {"site": "bench", "door": "one", "host": "127.0.0.1", "port": broker.port, "tls": True}
+                keys = {"door_key": DOOR_KEY.hex(), "journal_key": JOURNAL_KEY.hex(), "journal_epoch": EPOCH.hex()}
+                tls = site.door("one", key=DOOR_KEY).provision()
+                settings["wifi_ssid"] = "bench"
+                door.provision({**keys, "wifi_secret": "secret", "settings": settings, "tls": tls})
+                await door.start()
+                try:
+                    return await _revoke(office, door.flash, count)
+                finally:
+                    await door.stop()
+        finally:
+            await broker.stop()
 
 
 async def _revoke(office, flash, count):
@@ -158,3 +174,113 @@ async def _revoke(office, flash, count):
     office.change("one", pack_change(REVOKE, cards[-1]))
     await entry.changed()
     return took, 1000 * (time.perf_counter() - start)
+
+
+async def loop_gaps():
+    """Gaps of a ticker in the door's loop, in microseconds, by phase: connecting over TLS, work, broker stopped, again."""
+    with tempfile.TemporaryDirectory() as folder:
+        site = TlsSite(folder, "bench")
+        certificate = site.door("one", key=DOOR_KEY)
+        (Path(folder) / "certificate.json").write_text(
+            json.dumps(
+                [
+                    certificate.serial,
+                    certificate.until,
+                    certificate.ca.hex(),
+                    certificate.certificate.hex(),
+                    certificate.key.hex(),
+                ]
+            )
+        )
+        broker = Mosquitto(site, plain=True)
+        await broker.start()
+        try:
+            async with upstream(folder, broker.plain_port, "bench", "one") as office:
+                door = await start_door("backlog_door.py", broker.port, "bench", "one", 2_000, "ticker", folder=folder)
+                async for raw in door.stdout:
+                    line = raw.decode().strip()
+                    if line == "connected":
+                        for _ in range(LIST):
+                            office.change("one", pack_change(PUT, os.urandom(7)))
+                    elif line == "pause":
+                        broker.pause()
+                        await asyncio.sleep(STOPPED_S)
+                        broker.resume()
+                        await asyncio.sleep(1)
+                        await broker.kill()
+                        await asyncio.sleep(1)
+                        await broker.start()
+                    elif line.startswith("{"):
+                        return json.loads(line)
+                    else:
+                        print("door:", line)
+            sys.exit("the door with the ticker ended")
+        finally:
+            await broker.stop()
+
+
+async def peer_gaps():
+    """The same of umqtt.simple while it connects to a broker that is stopped for as long."""
+    with tempfile.TemporaryDirectory() as folder:
+        site = TlsSite(folder, "bench")
+        broker = Mosquitto(site, plain=True)
+        await broker.start()
+        try:
+            (Path(folder) / "umqtt_simple.py").write_bytes(fetch(*UMQTT_SIMPLE).read_bytes())
+            door = await start_door("backlog_door.py", broker.plain_port, "bench", "one", 0, "peer", folder=folder)
+            broker.pause()
+            async for raw in door.stdout:
+                line = raw.decode().strip()
+                if line == "pause":
+                    await asyncio.sleep(STOPPED_S)
+                    broker.resume()
+                elif line.startswith("{"):
+                    return json.loads(line)
+                else:
+                    print("peer:", line)
+            sys.exit("umqtt.simple ended")
+        finally:
+            await broker.stop()
+
+
+def p999(gaps):
+    """The 99.9th percentile in milliseconds; of fewer than a thousand gaps the longest."""
+    return round(gaps[min(len(gaps) - 1, len(gaps) * 999 // 1000)] / 1000, 1)
+
+
+async def _measure():
+    """What takes time, one after the other."""
+    site, door = "s" * 32, "d" * 32
+    _, ours, _ = await backlog(site, door, 2_048, "batches", counted=True)
+    _, theirs, _ = await backlog(site, door, 128, "singles", counted=True)
+    took_ms, _, _ = await backlog(site, door, EVENTS, "batches")
+    single_ms, _, _ = await backlog(site, door, SINGLES, "singles")
+    puback_ms, _, _ = await backlog(site, door, EVENTS, "publishes")
+    print(
+        f"link: {EVENTS:,} events stored and acknowledged in {took_ms:,} ms, {SINGLES:,} one by one in {single_ms:,} ms"
+    )
+    print(f"link: {EVENTS:,} publishes in {puback_ms:,} ms if the broker's PUBACK is enough and nobody stores them")
+    revoked, whole_ms = await revocations(REVOCATIONS)
+    revoked.sort()
+    print(f"link: {REVOCATIONS} revocations, median {revoked[len(revoked) // 2]:.1f} ms, longest {revoked[-1]:.1f} ms")
+    gaps = await loop_gaps()
+    for phase, found in gaps.items():
+        print(f"link: {phase}: {len(found):,} turns, 99.9 % below {p999(found)} ms, longest {found[-1] / 1000:.1f} ms")
+    peer = await peer_gaps()
+    return {
+        "uplink.bytes_per_event": (round(ours / 2_048, 2), round(theirs / 128, 2)),
+        # The same client, the same broker, upstream and database: what is not stored is not acknowledged, either way.
+        "uplink.backlog_10k.speedup": (round(single_ms / SINGLES * EVENTS / took_ms, 1), 1),
+        "revoke.online_ms": (round(revoked[len(revoked) * 99 // 100], 1), round(whole_ms, 1)),
+        "link.loop_block_ms": (max(map(p999, gaps.values())), p999(peer["connecting"])),
+    }
+
+
+def measure():
+    """Return the figures. What takes time has both turns: nobody else works hard meanwhile."""
+    install_interpreter()
+    heap = link_heap()
+    print(f"link: code {heap['code']:,} bytes, constructed {heap['constructed']:,}, connected {heap['connected']:,}")
+    figures = {"link.heap_bytes": (heap["constructed"], peer_heap())}
+    with BOTH, TURN, TURN:
+        return figures | asyncio.run(_measure())

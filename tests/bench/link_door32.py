@@ -86,10 +86,9 @@ WLAN.isconnected = yes
 WLAN.ifconfig = address
 sys.modules["network"] = Network
 
-from storage.mac import derive
 
 keys = Thing()
-keys.purpose = lambda name: derive(bytes(32), name)
+keys.door_key = bytes(32)
 keys.wifi_secret = "secret"
 journal = Thing()
 journal.epoch = b"EPCH"
@@ -127,7 +126,7 @@ gc.collect()
 print("@code", memory())
 if Link:
     link = Link(settings, keys, journal, allowlist, host)
-    link._client._dialer.open = open_stream
+    link._dialer.open = open_stream
 gc.collect()
 
 # --- 0 ms: its tasks

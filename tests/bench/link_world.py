@@ -23,7 +23,9 @@ async def mosquitto(folder):
         sys.exit("mosquitto is missing, and the bench measures with it: apt-get install mosquitto")
     (port,) = free_ports(1)
     conf = Path(folder) / "bench.conf"
-    conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type error\nset_tcp_nodelay true\n")
+    conf.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type error\nset_tcp_nodelay true\n"
+    )
     process = await asyncio.create_subprocess_exec(MOSQUITTO, "-c", conf)
     try:
         async with asyncio.timeout(_START_S):

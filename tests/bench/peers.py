@@ -19,6 +19,11 @@ MQTT_ASYNC = (
     "c10a8a34064adad629f71f7ea559f7070169ce13c180265509f68f58618eec2b",
     "mqtt_async.py",
 )
+UMQTT_SIMPLE = (
+    "micropython-umqtt.simple==1.3.4",
+    "b6a2520239e3992c63a7de9370ee9b3d9d27819a90359c521f1c0f7ccab8d12f",
+    "simple.py",
+)
 _FETCHING = threading.Lock()
 
 
