@@ -7,9 +7,8 @@
     micropython backlog_door.py PORT SITE DOOR EVENTS ticker       # over TLS, with a list, a pause and a restart
     micropython backlog_door.py PORT SITE DOOR 0 peer              # umqtt.simple connects to a broker that is silent
 
-The last two print the gaps of a ticker in the loop, in microseconds; `certificate.json` lies beside them. Keys are those
-of KeyFile in bench_link.py. The others print one JSON object: milliseconds from the connection to the
-last acknowledgement.
+The last two print the gaps of a ticker in the loop, in microseconds; `certificate.json` lies beside them. The others
+print one JSON object: milliseconds from the connection to the last acknowledgement. Keys are those of link_world.py.
 """
 
 import asyncio
@@ -91,7 +90,7 @@ def new_link(port, site, door, journal, allowlist=None):
     host.command_refused = lambda operation, result, operator: None
     host.list_changed = lambda first, last: None
     host.may_connect = lambda: True
-    host.link_failed = lambda error: print("link:", error)
+    host.link_failed = lambda error: print("link:", error, time.ticks_ms())
     host.monotonic_s = lambda: time.ticks_ms() // 1000
     settings = {
         "host": "127.0.0.1",
@@ -196,6 +195,7 @@ async def by_ticker(port, site, door, journal):
     ticker.phase = "backlog and list"
     say("connected")
     await until(lambda: journal.acked == journal.head and allowlist.revision >= LIST)
+    await until(lambda: link.connected)
     say("pause")
     ticker.phase = "broker stopped"
     await until(lambda: not link.connected)  # it is killed in the end

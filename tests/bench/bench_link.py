@@ -1,4 +1,4 @@
-"""The link with upstream: bytes on the wire, a backlog, a revocation, its heap, how long it holds up the door's loop."""
+"""The link with upstream: bytes on the wire, a backlog, a revocation, its heap, and for how long it blocks the loop."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ def _part(folder, wanted):
 
 
 def link_heap():
-    """Return the bytes of a 32-bit heap that a link takes: dict of `code`, `constructed`, `connected`, each with all before it."""
+    """Return the bytes of a 32-bit heap: `code`, `constructed`, `connected`, each with what comes before."""
     figures = []
     for wanted in (lambda module: module in SHARED or module.startswith("sync."), lambda module: module in SHARED):
         with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +97,7 @@ async def backlog(site, door, events, how, counted=False):
 
 
 class FlashEntry:
-    """One card's entry in a door's flash file: docs/flash-formats.md, "Entry"; its pseudonym stands in it but for a byte."""
+    """One card's entry in a door's flash file. All of its pseudonym but a byte stands in it (flash-formats.md)."""
 
     def __init__(self, path, pseudonym):
         self._file = path.open("rb", buffering=0)
@@ -120,7 +120,7 @@ class FlashEntry:
 
 
 async def revocations(count):
-    """Milliseconds from each cancellation at the office to the programmed entry, and of one that goes with the whole list."""
+    """Milliseconds from each cancellation at the office to the programmed entry; the same behind the whole list."""
     random.seed(SEED)
     with tempfile.TemporaryDirectory() as folder:
         site = TlsSite(folder, "bench")
@@ -177,7 +177,7 @@ async def _revoke(office, flash, count):
 
 
 async def loop_gaps():
-    """Gaps of a ticker in the door's loop, in microseconds, by phase: connecting over TLS, work, broker stopped, again."""
+    """Gaps of a ticker in the door's loop, in microseconds, by phase: connecting over TLS, at work, broker stopped."""
     with tempfile.TemporaryDirectory() as folder:
         site = TlsSite(folder, "bench")
         certificate = site.door("one", key=DOOR_KEY)

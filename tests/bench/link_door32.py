@@ -1,6 +1,6 @@
-# The heap of a door's link on the 32-bit MicroPython, run in phases by heap32.mjs: sync/ as a door carries it, its objects
-# and buffers, connected to a canned broker and with the state published. What the link is given (keys, journal, list,
-# host) stands before it is counted; asyncio's streams, counted with the whole door, and TLS are no part of it.
+# The heap of a door's link on the 32-bit MicroPython, run in phases by heap32.mjs: sync/ as a door carries it, its
+# objects and buffers, connected to a canned broker and with the state published. What the link is given (keys, journal,
+# list, host) stands before it is counted; asyncio's streams, counted with the whole door, and TLS are no part of it.
 import asyncio
 import gc
 import sys

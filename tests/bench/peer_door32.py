@@ -1,4 +1,4 @@
-# The heap of a known MQTT client for MicroPython on the 32-bit build, run in phases by heap32.mjs: precompiled, as ours.
+# The heap of a known MQTT client for MicroPython on the 32-bit build, in phases (heap32.mjs), precompiled as ours.
 # It has no journal, no lists and no authentication of what arrives; those a user writes beside it.
 import asyncio
 import gc
