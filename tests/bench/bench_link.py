@@ -253,8 +253,9 @@ async def _measure():
     site, door = "s" * 32, "d" * 32
     _, ours, _ = await backlog(site, door, 2_048, "batches", counted=True)
     _, theirs, _ = await backlog(site, door, 128, "singles", counted=True)
-    took_ms, _, _ = await backlog(site, door, EVENTS, "batches")
-    single_ms, _, _ = await backlog(site, door, SINGLES, "singles")
+    # The better of two of each: this machine may have other work to do.
+    took_ms = min([(await backlog(site, door, EVENTS, "batches"))[0] for _ in range(2)])
+    single_ms = min([(await backlog(site, door, SINGLES, "singles"))[0] for _ in range(2)])
     puback_ms, _, _ = await backlog(site, door, EVENTS, "publishes")
     print(
         f"link: {EVENTS:,} events stored and acknowledged in {took_ms:,} ms, {SINGLES:,} one by one in {single_ms:,} ms"
