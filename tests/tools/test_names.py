@@ -102,3 +102,8 @@ def test_contacts_have_the_same_numbers_everywhere():
     page = (ROOT / "docs" / "door.md").read_text().split("## Contacts")[1].split("## Causes")[0]
     assert tuple(name for _, name in re.findall(r"^\| (\d) \| (\w+) ", page, re.M)) == names.CONTACTS
     assert names.CONTACTS == config.CONTACTS
+
+
+def test_states_of_doors_and_locks_are_those_of_the_protocol():
+    row = re.search(r"^\| `door`, `lock` \| (.*) \|$", (ROOT / "docs" / "protocol.md").read_text(), re.M)[1]
+    assert tuple(re.findall(r'"([a-z ]+)"', row)) == names.DOOR_STATES + names.LOCK_STATES

@@ -129,6 +129,12 @@ def listen(
     renew: Annotated[
         Path | None, typer.Option(help="Folder of menwei pki with the CA's key: renew doors' certificates.")
     ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Let others read the doors' states: docs/public.md.")
+    ] = False,
+    home_assistant: Annotated[
+        bool, typer.Option("--home-assistant", help="With --public: as entities of Home Assistant, too.")
+    ] = False,
 ) -> None:
     """Store, verify and acknowledge what doors report, and show it."""
     from menwei.cardwriter import CardError
@@ -136,7 +142,10 @@ def listen(
 
     tls = tlscli.credentials(ca, cert, key, pki)
     try:
-        _until_interrupted(lambda stop: serve(_broker(broker), db, keys, console, stop, register, tls, renew))
+        if home_assistant and not public:
+            raise ValueError("--home-assistant needs --public: it shows what is public")
+        more = {"register": register, "tls": tls, "renew": renew, "public": public, "home_assistant": home_assistant}
+        _until_interrupted(lambda stop: serve(_broker(broker), db, keys, console, stop, **more))
     except (OSError, ValueError, CardError) as error:
         console.print(str(error), markup=False, style="red")
         raise typer.Exit(1) from error

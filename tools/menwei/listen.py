@@ -23,6 +23,7 @@ from menwei.corrected import corrected
 from menwei.keyfile import KeyFile
 from menwei.pki import Pki
 from menwei.renewal import Renewals, serve
+from menwei.public import Public
 from menwei.store import Event, Finding, Store
 from menwei.tls import Credentials, endpoint
 from menwei.upstream import UNIX_2020, Upstream
@@ -96,10 +97,14 @@ async def listen(
     register: Path | None = None,
     tls: Credentials | None = None,
     renew: Path | None = None,
+    public: bool = False,
+    home_assistant: bool = False,
 ) -> None:
     """Serve until `stop` is set; without a terminal each event is one printed line.
 
-    With `renew`, a folder of `menwei pki` with the CA's key, doors get new certificates before theirs end.
+    With `renew`, a folder of `menwei pki` with the CA's key, doors get new certificates before theirs end. With
+    `public` others may read the doors' states (docs/public.md); without, what an earlier run published is removed.
+
     With the card office's `register` a card is known at all doors, so that copies show from door to door.
     """
     host, port, context = endpoint(broker, tls)
@@ -140,6 +145,8 @@ async def listen(
         else:
             console.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
 
+    options = {"tls_context": context}
+    others = Public(host, port, keys, store, enabled=public, home_assistant=home_assistant, options=options)
     upstream = Upstream(
         host,
         port,
@@ -151,6 +158,7 @@ async def listen(
         on_finding=show_finding,
         copies=CopyCheck(store, Cards(keys, _written(register))),
         tls=context,
+        on_change=others.changed,
     )
     renewing = None
     try:
@@ -158,6 +166,7 @@ async def listen(
         if authority:
             renewals = Renewals(authority, keys, lambda door, text: say(f"{door}: {text}"))
             renewing = asyncio.create_task(serve(renewals, keys.site, host, port, context))
+        await others.start()
         console.print(f"listening at {broker} for {', '.join(keys.doors)}; events go to {database}", highlight=False)
         if live:
             with live:
@@ -168,5 +177,6 @@ async def listen(
         if renewing:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
+        await others.stop()
         await upstream.stop()
         store.close()

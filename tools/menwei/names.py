@@ -71,6 +71,9 @@ RESULTS = _table(
     *("DONE", "WRONG_MAC", "WRONG_SESSION", "REPLAYED", "TOO_LATE", "NOT_APPROVED", "UNKNOWN_OPERATION", "RETAINED"),
     *("MALFORMED", "REFUSED_BY_DOOR", "DOUBTED", "BUSY"),
 )
+# Words of a state (docs/protocol.md); the last one stands for all that a door could not say.
+DOOR_STATES = ("secured", "unlocked", "open", "held open", "propped", "ajar", "forced", "unknown")
+LOCK_STATES = ("locked", "unlocked")
 # Numbers of MicroPython's machine.reset_cause() on the ESP32.
 RESETS = {1: "power_on", 2: "hard", 3: "watchdog", 4: "deep_sleep", 5: "soft"}
 
