@@ -104,12 +104,11 @@ class Chaos(Proxy):
                 for packet in packets.split(data):
                     held = await self._pass(writer, direction, packet, held)
         except (OSError, Broken):
+            await self._open.wait()  # the end of a connection is lost on the way, too
             writer.transport.abort()
             return
-        if not self._open.is_set():
-            await self._open.wait()  # the end of a connection is lost on the way, too
-        with suppress(OSError):
-            writer.close()
+        await self._open.wait()
+        writer.close()
 
     async def _pass(self, writer: asyncio.StreamWriter, direction: str, packet: bytes, held: bytes) -> bytes:
         """Do with one packet what the faults say; return the one that is held back after it."""

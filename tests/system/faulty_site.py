@@ -1,11 +1,11 @@
 """A door with everything around it that can fail: real mosquitto, upstream in a process of its own, a bad wire.
 
-    async with Site(folder, seed=7) as site:
-        await site.power(True)
-        await site.broker.kill(); await site.broker.start()
-        await site.upstream.kill(); await site.upstream.start()
-        site.wire.set(up=Faults(drop=0.3))
-        await site.pass_time(3600)
+async with Site(folder, seed=7) as site:
+    await site.power(True)
+    await site.broker.kill(); await site.broker.start()
+    await site.upstream.kill(); await site.upstream.start()
+    site.wire.set(up=Faults(drop=0.3))
+    await site.pass_time(3600)
 """
 
 from __future__ import annotations

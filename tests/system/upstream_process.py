@@ -46,7 +46,8 @@ class Process:
         self.upstream = Upstream(
             options["host"], options["port"], keys, self.store, clock=self.clock, **options.get("more", {})
         )
-        self.upstream._task = asyncio.create_task(self.upstream._run())  # `start` gives up; an upstream that is to last does not
+        # `start` gives up when the broker is not there; an upstream that is to last does not.
+        self.upstream._task = asyncio.create_task(self.upstream._run())
         work = set()
         while line := await reader.readline():
             message = json.loads(line)
