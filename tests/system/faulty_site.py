@@ -154,8 +154,12 @@ class Site:
                 "journal_epoch": self.epoch.hex(),
                 "wifi_secret": "simulated",
                 "settings": {
-                    **{"site": SITE, "door": DOOR, "host": "127.0.0.1", "port": self.wire.port},
-                    **{"wifi_ssid": "building", "keepalive_s": 600},
+                    "site": SITE,
+                    "door": DOOR,
+                    "host": "127.0.0.1",
+                    "port": self.wire.port,
+                    "wifi_ssid": "building",
+                    "keepalive_s": 600,
                     **self.settings,
                 },
             }

@@ -1,7 +1,7 @@
 """What must be true after all faults: of a flash image and of upstream's database, by the documents alone.
 
-Imports nothing of the firmware, of `storage`, `sync` or of upstream; menwei.image and menwei.cardimage were written from
-docs/flash-formats.md, and the database is read with SQL.
+Imports nothing of the firmware, of `storage`, `sync` or of upstream; menwei.image and menwei.cardimage were written
+from docs/flash-formats.md, and the database is read with SQL.
 """
 
 import hashlib

@@ -25,7 +25,7 @@ pytestmark = needs_mosquitto
 
 START = 1_796_112_000
 WEEK_S = 7 * 86_400
-STEPS = 45
+STEPS = 36
 CARDS = 12
 SETTLE_S = 6 * 3600
 PACE = 40
