@@ -205,7 +205,7 @@ def build():
         parts.alarms.append(record.ALARM_SETTINGS_LOST)
     service = Service(parts)
     if settings["host"] and not keys.lost:
-        recorder.link = Link(settings, keys, journal, allowlist, service)
+        recorder.link = Link(settings, keys, journal, allowlist, service, board.ROOT)
     if refusal:
         log.error("boot", "provision.json is refused, nothing of it was taken", error=refusal)
     if no_chip:

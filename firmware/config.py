@@ -13,6 +13,7 @@ DEFAULTS = {
     "host": "",
     "port": 1883,
     "tls": False,
+    "renew_port": 0,
     "keepalive_s": 60,
     "wifi_ssid": "",
     "open_s": 5,
@@ -65,6 +66,7 @@ KINDS = ("uid", "classic", "ntag424", "desfire")
 _LIMITS = {
     "clock_lost_s": (60, 86400),
     "port": (1, 65535),
+    "renew_port": (0, 65535),
     "keepalive_s": (10, 600),
     "open_s": (1, 120),
     "held_warn_s": (5, 3600),
@@ -160,8 +162,8 @@ def validate(values):
         from sync import ntp
 
         ntp.address(checked["ntp_host"])
-    if checked["tls"]:
-        raise ValueError("tls: this version has none yet, and does not pretend to")
+    if checked["renew_port"] and not checked["tls"]:
+        raise ValueError("renew_port: needs tls, only certificates are renewed there")
     if 0 < checked["closer_slow_percent"] < _CLOSER_LEAST_PERCENT:
         raise ValueError("closer_slow_percent: must be 0 for no alarm, or lie between 120 and 400")
     if checked["held_alarm_s"] <= checked["held_warn_s"]:

@@ -24,6 +24,7 @@ _ONCE = (
     "storage.cardmount",
     "storage.cardrevision",
     "storage.cardsector",
+    "storage.certificates",
     "storage.keys",
     "storage.mending",
     "storage.recovery",

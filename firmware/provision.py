@@ -4,10 +4,11 @@ Loaded only when that file is there, and dropped afterwards. The file is written
 
     {"door_key": 64 hex digits, "journal_key": 32 hex digits, "journal_epoch": 8 hex digits,
      "wifi_secret": "…", "settings": {"site": …, "door": …, "host": …, …},
-     "card_keys": [["ntag424", version, number on the card, 32 hex digits], …]}
+     "card_keys": [["ntag424", version, number on the card, 32 hex digits], …],
+     "tls": {"ca": hex, "certificate": hex, "key": hex, "serial": hex, "until": seconds since 2020}}
 
 Provisioning again is safe: a journal or list that is already there is kept, unless the file says
-`"erase": true`; without "card_keys" those that the door has are kept.
+`"erase": true`; without "card_keys" or "tls" those that the door has are kept.
 """
 
 import json
@@ -15,6 +16,7 @@ import os
 from binascii import unhexlify
 
 from firmware import config
+from storage import certificates
 
 _FILE = "/provision.json"
 _MOST_SETTINGS = 4096  # characters; a start reads both copies beside its own code, and must have room for them
@@ -43,10 +45,15 @@ def apply(root, keys, store, journal, allowlist):
     journal_key = _bytes(given, "journal_key", 16)
     epoch = _bytes(given, "journal_epoch", 4)
     card_keys = _card_keys(given["card_keys"]) if "card_keys" in given else None
+    tls = _tls(given["tls"]) if "tls" in given else None
+    if settings["tls"] and not tls and not certificates.paths(root):
+        raise ValueError("tls: the door has no certificate, and none is in the file")
     kinds = _kinds(keys.card_keys if card_keys is None else card_keys)
     for kind in config.all_kinds(settings):
         if kind != "uid" and config.KINDS.index(kind) + 1 not in kinds:
             raise ValueError("kinds: the door takes %s, and card_keys has no key for it" % kind)
+    if tls:
+        certificates.store(root, *tls)
     keys.store(door_key, wifi_secret, card_keys)
     store.save(settings)
     erase = given.get("erase", False)
@@ -60,6 +67,20 @@ def _bytes(given, name, length):
     if len(value) != length:
         raise ValueError("%s: %d hex digits are needed" % (name, 2 * length))
     return value
+
+
+def _tls(given):
+    """Return what certificates.store takes."""
+    if not isinstance(given, dict) or type(given.get("until")) is not int:
+        raise ValueError("tls: an object with ca, certificate, key, serial in hex, and until as a number")
+    serial, ca, certificate, key = [unhexlify(given.get(name, "")) for name in ("serial", "ca", "certificate", "key")]
+    from sync import credentials
+
+    try:
+        credentials.context(ca, certificate, key)
+    except (OSError, ValueError):
+        raise ValueError("tls: ca and certificate must be X.509, key must be SEC 1 or PKCS #8, all in DER and hex")
+    return serial, given["until"], ca, certificate, key
 
 
 def _kinds(card_keys):

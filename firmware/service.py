@@ -220,6 +220,10 @@ class Service:
         """See sync.link."""
         return self.quiet()
 
+    def link_failed(self, error):
+        """A connection ended, or did not come about; the link goes on trying."""
+        self.log.warning("link", "not connected", error=repr(error))
+
     def monotonic_s(self):
         """Seconds since boot."""
         return self.uptime.seconds

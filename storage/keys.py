@@ -57,6 +57,11 @@ class Keys:
                 except OSError:
                     pass  # one copy is enough to start; the next start tries again
 
+    @property
+    def door_key(self):
+        """32 bytes, or None; for the link, which derives its keys when it needs them."""
+        return self._door_key
+
     def copies(self):
         """Return how many of the two copies are whole; writes nothing."""
         return (self._from_nvs() is not None) + (self._from_file() is not None)

@@ -8,7 +8,7 @@
 Offline is normal: attempts go on quietly for ever, `connected` and `last_error` tell how it stands. What comes from
 the network is authenticated here, or in sync/downlink.py, which is loaded when it is needed, and carried out by
 `host`, the firmware, which has: state() -> dict, command(Command) -> result, command_refused(operation, result,
-operator), list_changed(from, to), list_full(pseudonym), may_connect(), monotonic_s().
+operator), list_changed(from, to), list_full(pseudonym), may_connect(), link_failed(error), monotonic_s().
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import os
 from micropython import const
 
 from storage import ondemand
+from storage.mac import derive
 from sync import messages
 from sync.mqtt import Mqtt
 from sync.network import Backoff, Dialer, Wifi
@@ -32,7 +33,7 @@ _MOST_PATIENCE_S = const(320)
 _PAUSE_MS = const(500)
 _STABLE_S = const(60)
 _KEPT_S = const(10)  # a delta or a command is often followed by more
-_ON_DEMAND = ("sync.downlink", "sync.orders")
+_ON_DEMAND = ("sync.downlink", "sync.orders", "sync.credentials", "sync.renewal", "storage.certificates")
 
 
 class Link:
@@ -42,38 +43,37 @@ class Link:
     messages that were not acted on, `failed` what could not be done, the flash being full or faulty.
     """
 
-    def __init__(self, settings, keys, journal, allowlist, host, dialer=None, ssl=None, tick_ms=1000):
+    def __init__(self, settings, keys, journal, allowlist, host, root="", dialer=None, tick_ms=1000):
         """Allocate all buffers; nothing happens yet.
 
         Args:
-            settings: dict with host, port, tls, site, door, keepalive_s, wifi_ssid; without that the network is just
-                there.
-            keys: has purpose(bytes) -> 32 bytes, and wifi_secret.
+            settings: dict with host, port, tls, renew_port, site, door, keepalive_s, wifi_ssid; without that the network
+                is just there.
+            keys: has door_key and wifi_secret.
             journal: storage.journal.Journal.
             allowlist: storage.allowlist.Allowlist.
             host: see above.
+            root: folder with the certificates, needed if settings["tls"].
             dialer: replaced in tests.
-            ssl: SSLContext, needed if settings["tls"].
             tick_ms: see Mqtt.
         """
         self._journal = journal
         self._allowlist = allowlist
         self._host = host
-        # Keys are derived when they are needed: messages are rare, and RAM is rarer.
-        # Derived once: afterwards the door needs no storage.keys in memory.
-        names = (b"event-ack", b"list", b"cmd", b"approve", b"state", b"result")
-        self._purpose = {name: keys.purpose(name) for name in names}.get
-        self._bare = settings["tls"] and not ssl
+        self._door_key = keys.door_key
+        self.root = root
+        self._tls = settings["tls"]
+        self.renew_port = settings["renew_port"]
         site = settings["site"]
         door = settings["door"]
-        self._prefix = prefix = messages.topic(site, door, "").encode()
+        self._dialer = dialer or Dialer(settings["host"], settings["port"])
         self._client = Mqtt(
-            dialer or Dialer(settings["host"], settings["port"], ssl),
+            self._dialer,
             (site + "." + door).encode(),
-            (prefix + b"event/ack", prefix + b"list", prefix + b"cmd"),
+            messages.topic(site, door, "").encode(),
+            (b"event/ack", b"list", b"cmd"),
             self._on_message,
             self._send,
-            prefix + b"state",
             messages.WILL,
             settings["keepalive_s"],
             tick_ms,
@@ -96,6 +96,8 @@ class Link:
         self._patience_s = _PATIENCE_S
         self.connected = False
         self.last_error = None
+        self.certificate = None  # [serial number in hex, end of validity] of the one that is shown
+        self.tls_failures = 0  # in the TLS stage; what sync/credentials.py goes by
         self.forged = self.refused = self.failed = self._sent_s = self._refusals_s = self._ordered_s = 0
 
     def state_changed(self):
@@ -103,14 +105,12 @@ class Link:
         self._state_due = True
         self.notify()
 
-    async def run(self):
-        """Keep the link up, for ever.
+    def _purpose(self, name):
+        """Return the key for one purpose. Not kept: messages are rare, and RAM is rarer."""
+        return derive(self._door_key, name)
 
-        Raises:
-            ValueError: TLS is wanted and there are no certificates; the door goes on without a link, not without TLS.
-        """
-        if self._bare:
-            raise ValueError("tls: the link has no certificates")
+    async def run(self):
+        """Keep the link up, for ever. Without its certificates it goes on without a link, not without TLS."""
         wifi = self._wifi
         host = self._host
         if wifi:
@@ -127,10 +127,21 @@ class Link:
             self._sent = self._journal.acked
             self._flights.clear()
             self._state_due = True
+            client = self._client
+            client.greeted = self._dialer.spoken = False
             try:
-                await self._client.run()
+                serve = client.run
+                if self._tls:
+                    from sync import credentials
+
+                    serve = credentials.prepare(self)
+                    ondemand.drop(_ON_DEMAND)
+                await serve()
             except (OSError, ValueError, MemoryError) as error:  # TLS raises ValueError
                 self.last_error = error
+                host.link_failed(error)
+            if self._dialer.spoken and not client.greeted:
+                self.tls_failures += 1
             self.connected = False
             if host.monotonic_s() - self._session_s > _STABLE_S:
                 self._backoff.reset()
@@ -169,6 +180,7 @@ class Link:
                         "acked": journal.acked,
                         "oldest": journal.oldest(),
                         "boot": journal.boot,
+                        "cert": self.certificate,
                         "list": [allowlist.office_epoch.to_bytes(4, "little").hex(), allowlist.revision],
                     }
                 )
@@ -183,7 +195,7 @@ class Link:
                 flights.clear()
                 self._patience_s = min(2 * self._patience_s, _MOST_PATIENCE_S)
             while self._sent < journal.head and len(flights) < _FLIGHTS:
-                room = self._client.room(self._prefix + b"event", _BATCH_ROOM)
+                room = self._client.room(b"event", _BATCH_ROOM)
                 count = room and journal.batch(room, self._sent + 1)
                 if not count:
                     break
@@ -198,7 +210,7 @@ class Link:
 
     def _publish(self, leaf, data, retain):
         length = len(data)
-        room = self._client.room(self._prefix + leaf, length)
+        room = self._client.room(leaf, length)
         if room:
             room[:length] = data
             # What is retained, the state with its nonce, is worth nothing after a reconnect: not kept.

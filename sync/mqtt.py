@@ -1,7 +1,7 @@
 """MQTT 3.1.1 client over asyncio streams: QoS 1, a deadline on every wait, no allocation by a length on the wire.
 
-    client = Mqtt(Dialer("broker.lan", 1883), "site.door", (b"a/cmd",), on_message, on_change, b"a/state", b"gone")
-    room = client.room(b"a/event", 1000)        # room for a payload of that size in a free packet buffer, or None
+    client = Mqtt(Dialer("broker.lan", 1883), b"site.door", b"a/", (b"cmd",), on_message, on_change, b"gone")
+    room = client.room(b"event", 1000)          # room for a payload of that size in a free packet buffer, or None
     if room:
         client.send(fill(room))                 # written when there is a connection, again after a reconnect
     await client.run()                          # one connection, until it breaks: raises OSError or ValueError
@@ -26,8 +26,9 @@ _SUBACK = const(0x90)
 _PINGREQ = b"\xc0\x00"
 _PINGRESP = const(0xD0)
 _DUP = const(0x08)
-# Clean session; a will with QoS 1, retained (3.1.2.3).
-_CONNECT_FLAGS = const(0x2E)
+# Clean session; a will with QoS 1, retained; user name and password (3.1.2.3).
+WITH_WILL = const(0x2E)
+WITH_PASSWORD = const(0xC2)
 _EIO = const(5)
 _EACCES = const(13)
 _ECONNRESET = const(104)
@@ -53,10 +54,10 @@ _KEEP = const(3)
 _MOST_CONTROLS = const(8)
 
 
-def _packet(head, body, texts, after):
+def _packet(head, body, prefix, texts, after):
     # Only for packets of our own settings, far below 16 KB.
     for text in texts:
-        body += bytes((0, len(text))) + text + after
+        body += bytes((0, len(prefix) + len(text))) + prefix + text + after
     length = len(body)
     return bytes((head, length) if length < 128 else (head, length & 127 | 128, length >> 7)) + body
 
@@ -72,14 +73,14 @@ class Mqtt:
         self,
         dialer,
         client_id,
+        prefix,
         topics,
         on_message,
         on_change,
-        will_topic,
         will,
         keepalive_s=60,
         tick_ms=1000,
-        sizes=(640, 1152),
+        sizes=(640, 160, 1152),
         timeout_s=20,
     ):
         """Allocate all buffers.
@@ -87,41 +88,38 @@ class Mqtt:
         Args:
             dialer: Dialer, or what else has `open()` and `worked()`.
             client_id: bytes.
-            topics: bytes, subscribed with QoS 1; no wildcards. Topics and will have 255 bytes at most.
+            prefix: bytes, what all topics begin with. Topics have 255 bytes at most.
+            topics: tuple of bytes behind the prefix, subscribed with QoS 1; no wildcards.
             on_message: async function of (number of the topic, payload as a memoryview that is valid until it
                 returns, retained). It must not wait for a publish of its own.
             on_change: function, called before the next packet is written, when `ready` has become true, when there may
                 be room again, after `wake.set()`, and each second: the place to send from.
-            will_topic: bytes.
-            will: bytes, published by the broker when the connection is lost.
+            will: bytes, published by the broker as `state` when the connection is lost.
             keepalive_s: a ping goes out after half of it.
             tick_ms: length of the seconds here; shorter in tests.
-            sizes: of the packet buffers, the smallest first: payload, topic, and 7 bytes for what MQTT adds. Incoming
-                packets have a buffer as large as the last; longer ones are read past.
+            sizes: of the buffer for incoming packets, longer ones are read past, and of those for outgoing ones, the
+                smallest first: payload, topic, and 7 bytes for what MQTT adds.
             timeout_s: for each single answer.
         """
         self._dialer = dialer
-        self._topics = topics
-        self._on_message = on_message
-        self._on_change = on_change
-        self._connect = _packet(
-            _CONNECT,
-            b"\x00\x04MQTT\x04" + bytes((_CONNECT_FLAGS, keepalive_s >> 8, keepalive_s & 255)),
-            (client_id, will_topic, will),
-            b"",
-        )
-        self._subscribe = _packet(_SUBSCRIBE, b"\x00\x01", topics, b"\x01")
+        self._prefix = prefix
+        # Another connection may be set up with other ones, and back again (sync/renewal.py).
+        self.flags = WITH_WILL
+        self.texts = client_id, prefix + b"state", will
+        self.topics = topics
+        self.on_message = on_message
+        self.on_change = on_change
+        self._keepalive_s = keepalive_s
         self._slots = []
-        for size in sizes:
+        for size in sizes[1:]:
             self._slots.append([0, memoryview(bytearray(size)), None, False])
-        self._rx = memoryview(bytearray(sizes[-1]))
+        self._rx = memoryview(bytearray(sizes[0]))
         self._pending = []  # slots in use, in the order in which they were sent
         self._since = [_NOTHING] * (_FIRST_ID + _MOST_PUBLISHES)
         self.wake = asyncio.Event()
-        self._ping_after = keepalive_s // 2
         self._timeout = timeout_s
         self._tick_ms = tick_ms
-        self.ready = False
+        self.ready = self.greeted = False
         self.oversize = self.strays = 0
 
     # Publishing
@@ -129,9 +127,11 @@ class Mqtt:
     def room(self, topic, size):
         """Return the room for `size` bytes of payload, at least, in the smallest free buffer that has it, or None.
 
-        Nothing is taken before `send`, which completes what this began.
+        `topic` is what stands behind the prefix. Nothing is taken before `send`, which completes what this began.
         """
-        end = 5 + len(topic)
+        prefix = self._prefix
+        start = 5 + len(prefix)
+        end = start + len(topic)
         if _NOTHING in self._since[_FIRST_ID:]:
             for slot in self._slots:
                 buf = slot[_BUFFER]
@@ -139,8 +139,9 @@ class Mqtt:
                     self._next = slot
                     # Three bytes are left for the fixed header (2.2).
                     buf[3] = buf[end] = 0
-                    buf[4] = len(topic)
-                    buf[5:end] = topic
+                    buf[4] = end - 5
+                    buf[5:start] = prefix
+                    buf[start:end] = topic
                     return buf[end + 2 :]
 
     def send(self, length, retain=False, keep=True):
@@ -182,13 +183,16 @@ class Mqtt:
 
     async def run(self):
         """Connect, subscribe and serve until something breaks; always ends with an exception."""
+        self.greeted = False
         try:
             stream = await asyncio.wait_for_ms(self._dialer.open(), self._timeout * self._tick_ms)
         except asyncio.TimeoutError:
             raise OSError(errno.ETIMEDOUT, "no answer from the broker")
         self._stream = stream
-        self._greeted = False
-        self._controls = [self._connect]
+        # What is made of them here is not kept: a connection is rare, and RAM is rarer.
+        keepalive_s = self._keepalive_s
+        head = b"\x00\x04MQTT\x04" + bytes((self.flags, keepalive_s >> 8, keepalive_s & 255))
+        self._controls = [_packet(_CONNECT, head, b"", self.texts, b"")]
         since = [_NOTHING] * len(self._since)
         self._now = since[_STAGE] = 1
         for slot in list(self._pending):
@@ -218,7 +222,7 @@ class Mqtt:
             for start in since:
                 if start > 0 and self._now - start > self._timeout:
                     raise OSError(errno.ETIMEDOUT, "the broker is silent")
-            if self.ready and not since[_PING] and self._now - self._written >= self._ping_after:
+            if self.ready and not since[_PING] and self._now - self._written >= self._keepalive_s >> 1:
                 since[_PING] = self._now
                 self._controls.append(_PINGREQ)
             self.wake.set()
@@ -227,14 +231,14 @@ class Mqtt:
         since = self._since
         while True:
             self.wake.clear()
-            self._on_change()
+            self.on_change()
             packet_id = 0
             if self._controls:
                 packet = self._controls.pop(0)
             else:
                 for slot in self._pending:
                     packet_id = slot[_ID]
-                    if self._greeted and since[packet_id] == _QUEUED:
+                    if self.greeted and since[packet_id] == _QUEUED:
                         break
                 else:
                     await self.wake.wait()
@@ -282,7 +286,7 @@ class Mqtt:
             if head & 0xF0 == _PUBLISH:
                 by_id = head & 2
                 at = 2 + (rx[0] << 8 | rx[1]) + by_id
-                if not self._greeted or head & 4 or kept < 2 or at > kept:
+                if not self.greeted or head & 4 or kept < 2 or at > kept:
                     _broken()
                 puback = b"\x40\x02" + rx[at - 2 : at]
                 if length > kept:
@@ -293,9 +297,11 @@ class Mqtt:
                         await self._fill(0, min(length, kept))
                     since[_READ] = _NOTHING
                 else:
-                    for number, topic in enumerate(self._topics):
-                        if topic == rx[2 : at - by_id]:
-                            await self._on_message(number, rx[at:length], head & 1)
+                    start = 2 + len(self._prefix)
+                    topics = self.topics if rx[2:start] == self._prefix else ()
+                    for number, topic in enumerate(topics):
+                        if topic == rx[start : at - by_id]:
+                            await self.on_message(number, rx[at:length], head & 1)
                             break
                     else:
                         self.strays += 1
@@ -308,13 +314,13 @@ class Mqtt:
                     self._free(packet_id)
             elif head == _PINGRESP and length == 0:
                 since[_PING] = _NOTHING
-            elif head == _CONNACK and length == 2 and not self._greeted:
+            elif head == _CONNACK and length == 2 and not self.greeted:
                 if rx[1]:
                     raise OSError(_EACCES, "refused by the broker, code %d" % rx[1])
                 self._dialer.worked()
-                self._greeted = True
-                self._controls.append(self._subscribe)
-            elif head == _SUBACK and length == 2 + len(self._topics) and self._greeted:
+                self.greeted = True
+                self._controls.append(_packet(_SUBSCRIBE, b"\x00\x01", self._prefix, self.topics, b"\x01"))
+            elif head == _SUBACK and length == 2 + len(self.topics) and self.greeted:
                 if max(rx[2:length]) > 1:
                     raise OSError(_EACCES, "a subscription is refused")
                 since[_STAGE] = _NOTHING

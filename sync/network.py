@@ -16,38 +16,44 @@ import socket
 from micropython import const
 
 # At most this many failed attempts go to the same address before the name is looked up again.
-_LOOK_UP_AFTER = const(10)
+_LOOK_UP_AFTER = const(5)
 
 _LOOK_MS = const(250)
 _LOOKS = const(80)  # 20 s to join and to get an address
 _CHECK_MS = const(2000)
-_RESTART_AFTER = const(5)
+_RESTART_AFTER = const(4)
 _RADIO_OFF_MS = const(500)
+_QUICK = const(3)
 
 
 class Backoff:
-    """Delays that double from `first_ms` to `most_ms` on average.
+    """Three quick attempts, means 4, 8 and 16 s, and from then on one in 60 to 120 s.
 
-    Doors of a district that get their power back together must not come back together: each delay is spread evenly
-    over half to one and a half times its mean, the first one, too.
+    Doors of a district that get their power back together must not come back together: each delay is spread evenly,
+    the quick ones over half to one and a half times their mean. A TLS handshake holds up the processor, so after the
+    quick ones there is never more than one in a minute.
     """
 
-    def __init__(self, first_ms=4000, most_ms=60000, getrandbits=random.getrandbits):
-        """Take the mean of the first and of the longest delay (at most an hour), and a source of random bits."""
-        self._mean_ms = self._first_ms = first_ms
-        self._most_ms = most_ms
+    def __init__(self, first_ms=4000, slow_ms=60000, getrandbits=random.getrandbits):
+        """Take the mean of the first delay and the shortest of the slow ones (at most an hour), and random bits."""
+        self._first_ms = first_ms
+        self._slow_ms = slow_ms
         self._getrandbits = getrandbits
+        self._count = 0
 
     def reset(self):
         """Begin again with the first delay."""
-        self._mean_ms = self._first_ms
+        self._count = 0
 
     def next_ms(self):
         """Return how long to wait now."""
-        mean_ms = self._mean_ms
-        self._mean_ms = min(mean_ms * 2, self._most_ms)
+        self._count += 1
+        least_ms = spread_ms = self._slow_ms
+        if self._count <= _QUICK:
+            spread_ms = self._first_ms << self._count - 1
+            least_ms = spread_ms >> 1
         # 256 steps: the product stays below 2^30, the range of a small integer on the chip.
-        return (mean_ms >> 1) + (mean_ms * self._getrandbits(8) >> 8)
+        return least_ms + (spread_ms * self._getrandbits(8) >> 8)
 
 
 class Wifi:
@@ -115,11 +121,16 @@ class Wifi:
 class Dialer:
     """Opens TCP connections. The name is looked up once and kept, because `getaddrinfo` blocks the loop."""
 
-    def __init__(self, host, port, ssl=None):
-        """Take name or number of the broker, and an SSLContext for TLS."""
+    def __init__(self, host, port):
+        """Take name or number of the broker.
+
+        `context` is the SSLContext of the next connection, None for one without TLS; `spoken` says whether the server
+        has said anything since `open`, with TLS only.
+        """
         self._host = host
-        self._port = port
-        self._ssl = ssl
+        self.port = port
+        self.context = None
+        self.spoken = False
         self._address = None
         self._failures = 0
 
@@ -128,25 +139,29 @@ class Dialer:
 
         To be awaited. A plain generator, because it yields to the loop as asyncio's own streams do.
         """
+        self.spoken = False
         if not self._address or self._failures >= _LOOK_UP_AFTER:
-            self._failures = 0
-            self._address = socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM)[0]
+            self._failures = 0  # if there is no answer the old one is tried again
+            self._address = socket.getaddrinfo(self._host, self.port, 0, socket.SOCK_STREAM)[0]
         self._failures += 1
         address = self._address
         sock = socket.socket(*address[:3])
         try:
             sock.setblocking(False)
+            # IPPROTO_TCP, TCP_NODELAY: else Nagle keeps a batch back behind a PUBACK until the broker's TCP has confirmed
+            # that, which takes 40 ms.
+            sock.setsockopt(6, 1, 1)
             try:
                 sock.connect(address[-1])
             except OSError as error:
                 if error.errno != errno.EINPROGRESS:
                     raise
-            if self._ssl:
-                # The handshake is left to the first write: here it would block without a deadline.
-                sock = self._ssl.wrap_socket(sock, server_hostname=self._host, do_handshake_on_connect=False)
-                sock.setblocking(False)
             # The connection stands or has failed when the socket can be written to.
             yield asyncio.core._io_queue.queue_write(sock)
+            if self.context:
+                from sync.tlsstream import TlsStream
+
+                return TlsStream(sock, self.context, self._host, self)
             return asyncio.StreamReader(sock)
         except BaseException:
             sock.close()

@@ -77,8 +77,10 @@ class Validation(TestCase):
         self.refused({"residents": [64]}, "residents")
         self.refused({"residents": ["0"]}, "residents")
 
-    def test_tls_is_not_promised(self):
-        self.refused({"tls": True}, "tls")
+    def test_the_renewal_needs_tls(self):
+        self.refused({"renew_port": 8884}, "renew_port")
+        self.refused({"tls": True, "renew_port": 65536}, "renew_port")
+        self.assertEqual(validate({"tls": True, "renew_port": 8884})["renew_port"], 8884)
 
     def test_the_warning_comes_before_the_alarm(self):
         self.refused({"held_warn_s": 60, "held_alarm_s": 60}, "held_alarm_s")

@@ -13,7 +13,7 @@ class Connecting(TestCase):
             rig = Rig(stream, keepalive_s=300)
             task = asyncio.create_task(rig.connection())
             await settle()
-            expected = b"\x00\x04MQTT\x04\x2e\x01\x2c\x00\x03s.d\x00\x06t/will\x00\x04gone"
+            expected = b"\x00\x04MQTT\x04\x2e\x01\x2c\x00\x03s.d\x00\x07t/state\x00\x04gone"
             self.assertEqual(stream.packets(), [(0x10, expected)])
             stream.say(CONNACK)
             await settle()
@@ -117,25 +117,25 @@ class Publishing(TestCase):
             self.assertEqual(rig.publish(b"5"), two)
             stream.say(puback(one) + puback(three) + puback(999))
             await settle()
-            self.assertEqual(len(rig.client.room(b"t/up", 53)), 53)
+            self.assertEqual(len(rig.client.room(b"up", 53)), 53)
 
         run(work())
 
     def test_small_publishes_leave_the_large_buffers_alone(self):
         rig = Rig()
         for size, room in ((10, 53), (10, 289), (289, 289)):
-            self.assertEqual(len(rig.client.room(b"t/up", size)), room)
-            self.assertEqual(len(rig.client.room(b"t/up", size)), room)  # it is taken by `send` only
+            self.assertEqual(len(rig.client.room(b"up", size)), room)
+            self.assertEqual(len(rig.client.room(b"up", size)), room)  # it is taken by `send` only
             rig.client.send(1)
-        self.assertTrue(rig.client.room(b"t/up", 1) is None)
+        self.assertTrue(rig.client.room(b"up", 1) is None)
         rig = Rig()
-        self.assertTrue(rig.client.room(b"t/up", 290) is None)
+        self.assertTrue(rig.client.room(b"up", 290) is None)
 
     def test_what_does_not_fit_is_refused(self):
         rig = Rig()
-        rig.client.room(b"t/up", 10)
+        rig.client.room(b"up", 10)
         self.assertRaises(ValueError, lambda: rig.client.send(54))
-        self.assertEqual(len(rig.client.room(b"t/up", 10)), 53)
+        self.assertEqual(len(rig.client.room(b"up", 10)), 53)
         rig.client.send(53)
 
     def test_lengths_around_the_second_byte(self):
@@ -156,14 +156,14 @@ class Publishing(TestCase):
     def test_the_buffer_of_what_is_not_kept_is_free_when_it_is_written(self):
         async def work():
             stream = Stream()
-            rig = Rig(stream, sizes=(300,))
+            rig = Rig(stream, sizes=(300, 300))
             task = await connected(rig, stream)
             stream.packets()
             ids = []
             for payload in (b"one", b"two" * 50, b"three"):
                 before = rig.changes
                 ids.append(rig.publish(payload, keep=False))
-                self.assertTrue(rig.client.room(b"t/up", 1) is None)
+                self.assertTrue(rig.client.room(b"up", 1) is None)
                 await settle()
                 self.assertTrue(rig.changes > before)
                 self.assertEqual(stream.packets(), [(0x32, b"\x00\x04t/up\x00" + bytes((ids[-1],)) + payload)])
@@ -183,7 +183,7 @@ class Publishing(TestCase):
     def test_the_answer_may_be_there_before_the_writer_goes_on(self):
         async def work():
             stream = Stream()
-            rig = Rig(stream, sizes=(300,))
+            rig = Rig(stream, sizes=(300, 300))
             await connected(rig, stream)
             stream.packets()
             for number in range(20):
@@ -229,7 +229,7 @@ class Publishing(TestCase):
             second.say(puback(kept) + puback(queued))
             await settle()
             self.assertEqual(rig.client._pending, [])
-            self.assertEqual([len(rig.client.room(b"t/up", size)) for size in (1, 280)], [53, 289])
+            self.assertEqual([len(rig.client.room(b"up", size)) for size in (1, 280)], [53, 289])
 
         run(work())
 

@@ -7,24 +7,24 @@ from streams import CONNACK, Dialer, suback
 
 from sync.mqtt import Mqtt
 
-TOPICS = (b"t/a", b"t/bb")
+TOPICS = (b"a", b"bb")
 GRANTED = suback((1, 1))
 
 
 class Rig:
     """A client before canned streams; one tick is 4 ms."""
 
-    def __init__(self, *streams, sizes=(64, 300, 300), keepalive_s=1000, timeout_s=5):
+    def __init__(self, *streams, sizes=(300, 64, 300, 300), keepalive_s=1000, timeout_s=5):
         self.dialer = Dialer(*streams)
         self.messages = []
         self.changes = 0
         self.client = Mqtt(
             self.dialer,
             b"s.d",
+            b"t/",
             TOPICS,
             self.on_message,
             self.on_change,
-            b"t/will",
             b"gone",
             keepalive_s,
             4,
@@ -47,7 +47,7 @@ class Rig:
 
     def publish(self, payload, keep=True, size=0):
         """The packet id of a new publish; None if there is no room."""
-        room = self.client.room(b"t/up", max(size, len(payload)))
+        room = self.client.room(b"up", max(size, len(payload)))
         if room is None:
             return None
         room[: len(payload)] = payload

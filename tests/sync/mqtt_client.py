@@ -13,7 +13,7 @@ import time
 from sync.mqtt import Mqtt
 from sync.network import Backoff, Dialer
 
-_TOPICS = (b"t/down", b"t/other")
+_TOPICS = (b"down", b"other")
 
 
 def say(*words):
@@ -65,10 +65,10 @@ async def main(port, keepalive_s=60, timeout_s=20):
     client = Mqtt(
         Dialer("127.0.0.1", port),
         b"site.door",
+        b"t/",
         _TOPICS,
         on_message,
         changed,
-        b"t/will",
         b"gone",
         keepalive_s,
         timeout_s=timeout_s,
@@ -79,10 +79,10 @@ async def main(port, keepalive_s=60, timeout_s=20):
         words = (await lines.readline()).decode().split()
         if not words or words[0] == "quit":
             break
-        while not client.room(b"t/up", 600):
+        while not client.room(b"up", 600):
             await asyncio.sleep_ms(20)
         text = words[1].encode()
-        client.room(b"t/up", 600)[: len(text)] = text
+        client.room(b"up", 600)[: len(text)] = text
         client.send(len(text))
         was[1] = len(client._pending)
     for task in tasks:

@@ -38,7 +38,7 @@ async def connect(client, wifi):
 async def publish(client, text):
     while not client.ready:
         await asyncio.sleep_ms(100)
-    client.room(b"t/up", 100)[: len(text)] = text
+    client.room(b"up", 100)[: len(text)] = text
     client.send(len(text))
     while client._pending:
         await asyncio.sleep_ms(100)
@@ -50,7 +50,7 @@ async def main(port):
         return 1 << count - 1
 
     wifi = Wifi(network.WLAN(network.WLAN.IF_STA), "building", "secret", Backoff(4000, 60000, bits), lambda: True)
-    client = Mqtt(Dialer("127.0.0.1", port), b"site.door", (b"t/down",), on_message, lambda: None, b"t/will", b"gone")
+    client = Mqtt(Dialer("127.0.0.1", port), b"site.door", b"t/", (b"down",), on_message, lambda: None, b"gone")
     tasks = [asyncio.create_task(wifi.run()), asyncio.create_task(connect(client, wifi))]
     await publish(client, b"before")
     network.set_network(False)

@@ -74,6 +74,7 @@ class Dialer:
     def __init__(self, *streams):
         self.streams = list(streams)
         self.dialled = 0
+        self.spoken = False
         self.answered = 0
 
     async def open(self):

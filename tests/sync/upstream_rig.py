@@ -7,6 +7,7 @@ from hashlib import sha256
 from streams import CONNACK, Dialer, Stream, puback, publish, suback
 
 from storage.allowlist import ListFull
+from storage.mac import derive
 from sync import upstream
 from sync.link import Link
 from sync.network import Backoff
@@ -18,6 +19,7 @@ SETTINGS = {
     "host": "broker",
     "port": 1883,
     "tls": False,
+    "renew_port": 0,
     "site": "garden",
     "door": "gate",
     "keepalive_s": 600,
@@ -28,8 +30,10 @@ SETTINGS = {
 class Keys:
     wifi_secret = "secret"
 
+    door_key = sha256(b"test").digest()
+
     def purpose(self, purpose):
-        return sha256(b"test" + purpose).digest()
+        return derive(self.door_key, purpose)
 
 
 KEYS = Keys()
@@ -119,6 +123,7 @@ class Host:
         self.refusals = []
         self.changes = []
         self.full = []
+        self.link_failures = []
         self.answer = 0
 
     def state(self):
@@ -136,6 +141,9 @@ class Host:
 
     def list_full(self, pseudonym):
         self.full.append(pseudonym)
+
+    def link_failed(self, error):
+        self.link_failures.append(error)
 
     def may_connect(self):
         return self.allowed

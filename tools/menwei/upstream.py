@@ -32,7 +32,7 @@ from sync import messages
 from sync import upstream as wire
 
 UNIX_2020 = 1577836800
-MAX_CHANGES = 64
+MAX_CHANGES = 32
 
 _QOS = 1
 _RETRY_S = 2
