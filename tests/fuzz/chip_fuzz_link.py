@@ -215,8 +215,9 @@ class Packets(TestCase):
                 random.seed(seed)
                 bits = random.getrandbits
                 good = (
-                    publish(TOPICS[bits(1)], b"payload" * bits(3), bits(1), bits(16), bits(1)) + puback(4 + bits(1))
-                    + b"\xd0\x00" + publish(TOPICS[1], b"x" * bits(9), qos=0)
+                    publish(b"t/" + TOPICS[bits(1)], b"payload" * bits(3),
+                        bits(1), bits(16), bits(1)) + puback(4 + bits(1))
+                    + b"\xd0\x00" + publish(b"t/" + TOPICS[1], b"x" * bits(9), qos=0)
                 )  # fmt: skip
                 stream = Stream(1 + bits(9))
                 rig = ClientRig(stream)

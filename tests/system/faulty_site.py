@@ -125,7 +125,7 @@ class PatientDoor(SimDoor):
 class Site:
     """Everything; use it with `async with`."""
 
-    def __init__(self, folder, seed, start_unix, settings=None):
+    def __init__(self, folder, seed, start_unix, settings=None, tls=True, certificate=None):
         self.folder, self.seed = folder, seed
         self.settings = settings or {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,9 @@ class Site:
         self.keys.add(DOOR, self.door_key, {self.epoch: self.journal_key})
         self.keys.save(folder / "keys.json")
         self.broker = Mosquitto(self.tls_site, plain=True)
-        self.wire = Chaos("127.0.0.1", self.broker.plain_port, seed)
+        self.certificate = certificate or (self.tls_site.door(DOOR, key=self.door_key) if tls else None)
+        port = self.broker.port if tls else self.broker.plain_port
+        self.wire = Chaos("127.0.0.1", port, seed, tls)
         self.upstream = UpstreamProcess(folder, self.broker.plain_port, self.exact_now)
         self.door = PatientDoor(folder, start_unix=start_unix, seed=seed, quiet_ms=4)
         self.net = True
@@ -153,6 +155,7 @@ class Site:
                 "journal_key": self.journal_key.hex(),
                 "journal_epoch": self.epoch.hex(),
                 "wifi_secret": "simulated",
+                **({"tls": self.certificate.provision()} if self.certificate else {}),
                 "settings": {
                     "site": SITE,
                     "door": DOOR,
@@ -160,6 +163,7 @@ class Site:
                     "port": self.wire.port,
                     "wifi_ssid": "building",
                     "keepalive_s": 600,
+                    "tls": bool(self.certificate),
                     **self.settings,
                 },
             }
@@ -181,7 +185,7 @@ class Site:
                 return float((await self.door.state())["unix"])
         return float(self.door.unix)
 
-    async def pass_time(self, seconds, *, pace=None):
+    async def pass_time(self, seconds, *, pace=None, nap=NAP_S):
         """Let time pass; a door that resets itself or loses its power is started again.
 
         Returns how often that was.
@@ -194,7 +198,7 @@ class Site:
             if left > _PROMPT_S and pace is None:
                 stretch, piece = _STRETCH_S, min(piece, left - _PROMPT_S)
             try:
-                await self.door.run(piece, pace=pace, stretch=stretch, nap=NAP_S if stretch else None)
+                await self.door.run(piece, pace=pace, stretch=stretch, nap=nap if stretch else None)
             except PowerLost:
                 await self.revive(after_s=5)
                 starts += 1
