@@ -79,10 +79,11 @@ async def test_a_broker_that_is_killed_with_messages_unacknowledged(tmp_path):
 
 async def test_a_database_that_is_full_acknowledges_nothing_it_has_not(tmp_path):
     async with Site(tmp_path, 2, START) as site:
+        await until(site, lambda: len(database(site).events(DOOR)) > 1)
+        await site.upstream.ask("change", door=DOOR, changes=[change(site, 1, UID)])
         await until(site, all_up(site))
         await site.upstream.ask("room", pages=1)  # of what it has: sqlite never goes below that
-        for _ in range(8):
-            await taps(site, 8)
+        await taps(site, 50)  # granted: refusals would be counted together
         stored = database(site).events(DOOR)
         assert len(stored) < journal(site).head, "the disk was not full"
         assert journal(site).acked <= stored[-1][1]
@@ -98,10 +99,10 @@ async def test_a_door_with_a_wrong_certificate_works_without_a_link(tmp_path, ki
     certificate = (other.foreign() if kind == "foreign" else other).door(DOOR, end=past(days=1))
     async with Site(tmp_path, 3, START, certificate=certificate) as site:
         await site.pass_time(1800)
-        await taps(site, 2)
+        await taps(site, 1)
         assert not (await site.upstream.ask("status", door=DOOR))["session"]
         assert not database(site).events(DOOR)
-        assert kinds(site, REFUSED) == [(REFUSED, UNKNOWN)] * 2
+        assert kinds(site, REFUSED) == [(REFUSED, UNKNOWN)]
         assert site.wire.forwarded, "it did not even try"
 
 
