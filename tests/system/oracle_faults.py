@@ -21,7 +21,7 @@ RECORDED = (1, 5, 6, 7, 8)  # commands that leave a record of their own whenever
 
 def pseudonym(door_key, uid):
     """What a door calls a UID (docs/protocol.md, "Keys")."""
-    purpose = hmac.digest(door_key, b"menwei pseudonym", "sha256")
+    purpose = hmac.digest(door_key, b"menwei/v1/pseudonym", "sha256")
     return hmac.digest(purpose, b"\x01" + bytes.fromhex(uid), "sha256")[:7]
 
 

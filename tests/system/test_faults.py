@@ -24,6 +24,7 @@ from menwei.simdoor import UNIX_2020, PowerLost
 
 pytestmark = needs_mosquitto
 
+GRANTED = 2
 START = 1_796_112_000
 WEEK_S = 7 * 86_400
 STEPS = 36
@@ -337,4 +338,5 @@ async def test_a_week_of_faults(tmp_path, seed):
         check_events(journal, database, DOOR)
         check_list(cards, week.intended)
         assert journal.head > 168 and executed > 3
+        assert any(record.kind == GRANTED for record in journal.records), "nobody was let in all week"
         assert {kind for kind, *_ in database.findings()} <= EXPECTED, database.findings()
