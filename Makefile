@@ -34,7 +34,7 @@ test: $(STAMP) ## run all tests
 soak: $(STAMP) ## power cuts on random workloads without end; SOAK_SECONDS=..., MENWEI_SEED=..., or ARGS=FILE of a failure
 	$(BIN)/python -m tests.soak $(ARGS)
 
-fuzz: $(STAMP) ## feed a million generated card answers to each reader of cards; FUZZ_COUNT=..., FUZZ_SEED=...
+fuzz: $(STAMP) ## feed a million generated card answers to each reader of cards, 100,000 messages to door and upstream; FUZZ_COUNT=..., FUZZ_SEED=...
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 mutants: $(STAMP) ## change listed lines one at a time: each must be noticed; ARGS=words chooses some

@@ -24,9 +24,11 @@ class Upstream:
         keys.add(DOOR, bytes(32), {EPOCH: KEY, OTHER_EPOCH: OTHER_KEY})
         self.store = Store(":memory:")
         self.ingest = Ingest(self.store, keys)
+        self.now = 0
 
     def take(self, payload):
-        return self.ingest.take(DOOR, parse_batch(payload), 1).ack
+        self.now += 20  # a door's patience, before it says the same again
+        return self.ingest.take(DOOR, parse_batch(payload), self.now).ack
 
     def events(self):
         return [(event.seq, event.raw) for event in self.store.events(DOOR)]

@@ -15,6 +15,7 @@ from menwei.store import Event, Finding, JournalHead, Rows, Store, Wreck
 from menwei.verify import Damaged, Problem, Record, Run, run
 from sync.upstream import Batch
 
+_AGAIN_S = 15  # a door repeats itself after 20 s or more (sync/link.py); what comes sooner the network has doubled
 _MOST_CLAIMS = 64  # of one journal; beyond that somebody is playing, and they are forgotten
 _FIELDS = ("seq", "boot", "time", "trust", "uncertainty", "kind", "reason", "detail", "generation", "chain", "raw")
 
@@ -33,7 +34,7 @@ class Ingest:
     def __init__(self, store: Store, keys: KeyFile) -> None:
         self._store = store
         self._keys = keys
-        self._claims: dict[tuple[str, str], set[tuple]] = {}
+        self._claims: dict[tuple[str, str], dict[tuple, int]] = {}
         self._gone: dict[tuple[str, str], int] = {}
 
     def forget_claims(self) -> None:
@@ -52,7 +53,7 @@ class Ingest:
         found = run(key, batch, [(chain, generation) for chain, generation, _ in places])
         sorting = _Sorting(self._store, door, batch, found, places)
         taken = Taken()
-        if not self._must_wait(door, epoch, sorting) and sorting.items:
+        if not self._must_wait(door, epoch, sorting, received_at) and sorting.items:
             last = sorting.items[-1]
             taken.ack = (batch.epoch, last.seq, last.chain)
         rows = sorting.rows()
@@ -61,26 +62,26 @@ class Ingest:
         taken.rows = self._store.add_batch(door, epoch, rows, received_at)
         return taken
 
-    def _must_wait(self, door: str, epoch: str, sorting: _Sorting) -> bool:
+    def _must_wait(self, door: str, epoch: str, sorting: _Sorting, now: int) -> bool:
         """Cut off what is only a claim until the door makes it again. True if the whole batch is."""
         first = sorting.gap
-        if first and self._gone.get((door, epoch), 0) < first - 1 and not self._again(door, epoch, first, b""):
+        if first and self._gone.get((door, epoch), 0) < first - 1 and not self._again(door, epoch, first, b"", now):
             sorting.leave()
             return True
         for index, item in enumerate(sorting.items):
             if isinstance(item, Damaged) and not item.linked and item.seq > sorting.same:
-                if not self._again(door, epoch, item.seq, item.raw):
+                if not self._again(door, epoch, item.seq, item.raw, now):
                     sorting.cut(index)
                 break
         return False
 
-    def _again(self, door: str, epoch: str, seq: int, raw: bytes) -> bool:
-        claims = self._claims.setdefault((door, epoch), set())
+    def _again(self, door: str, epoch: str, seq: int, raw: bytes, now: int) -> bool:
+        claims = self._claims.setdefault((door, epoch), {})
         if (seq, raw) in claims:
-            return True
+            return now - claims[seq, raw] >= _AGAIN_S
         if len(claims) >= _MOST_CLAIMS:
             claims.clear()
-        claims.add((seq, raw))
+        claims[seq, raw] = now
         return False
 
     def judge_state(self, door: str, epoch: bytes, seq: int, chain: bytes, gone: int, retained: bool) -> list[Finding]:
