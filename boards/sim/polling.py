@@ -53,7 +53,9 @@ def wait_own(wait_ms):
 
 def arrived():
     """Whether the chip has something to receive; while it has no link nothing reaches it."""
-    return sockets.linked and _latest is not None and any(id(found[0]) not in _handlers for found in _latest.all.poll(0))
+    return (
+        sockets.linked and _latest is not None and any(id(found[0]) not in _handlers for found in _latest.all.poll(0))
+    )
 
 
 def _serve(host):

@@ -22,8 +22,8 @@ from menwei.copies import Cards, CopyCheck
 from menwei.corrected import corrected
 from menwei.keyfile import KeyFile
 from menwei.pki import Pki
-from menwei.renewal import Renewals, serve
 from menwei.public import Public
+from menwei.renewal import Renewals, serve
 from menwei.store import Event, Finding, Store
 from menwei.tls import Credentials, endpoint
 from menwei.upstream import UNIX_2020, Upstream
