@@ -47,8 +47,8 @@ class Link:
         """Allocate all buffers; nothing happens yet.
 
         Args:
-            settings: dict with host, port, tls, renew_port, site, door, keepalive_s, wifi_ssid; without that the network
-                is just there.
+            settings: dict with host, port, tls, renew_port, site, door, keepalive_s, wifi_ssid; without that the
+                network is just there.
             keys: has door_key and wifi_secret.
             journal: storage.journal.Journal.
             allowlist: storage.allowlist.Allowlist.

@@ -148,8 +148,8 @@ class Dialer:
         sock = socket.socket(*address[:3])
         try:
             sock.setblocking(False)
-            # IPPROTO_TCP, TCP_NODELAY: else Nagle keeps a batch back behind a PUBACK until the broker's TCP has confirmed
-            # that, which takes 40 ms.
+            # IPPROTO_TCP, TCP_NODELAY: else Nagle keeps a batch back behind a PUBACK until the broker's TCP has
+            # confirmed that, which takes 40 ms.
             sock.setsockopt(6, 1, 1)
             try:
                 sock.connect(address[-1])

@@ -11,7 +11,6 @@ from sync.link import Link
 from sync.network import Backoff
 
 
-
 class Chip:
     """As much of the module esp32 as is asked for."""
 

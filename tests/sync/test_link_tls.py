@@ -1,4 +1,4 @@
-"""The door's link on the unix port over TLS before a real mosquitto: what goes wrong, and that it comes back by itself."""
+"""A door's link on the unix port over TLS before a real mosquitto: what goes wrong, and that it comes back itself."""
 
 import asyncio
 import shutil

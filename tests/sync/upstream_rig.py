@@ -210,7 +210,7 @@ class Rig:
                     del self.published[index]
                     return bytes(payload) if len(payload) < 1000 else payload
             await asyncio.sleep_ms(1)
-        raise AssertionError("nothing on %s, %r" % (leaf, self.link.last_error))
+        raise AssertionError("nothing on " + leaf + ", " + repr(self.link.last_error))
 
     async def state(self):
         return upstream.parse_state(KEYS.purpose(b"state"), await self.wait("state"))
