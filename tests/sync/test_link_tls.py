@@ -1,4 +1,4 @@
-"""The door's link on the unix port over TLS before a real mosquitto: what goes wrong, and that it comes back."""
+"""A door's link on the unix port over TLS before a real mosquitto: what goes wrong, and that it comes back itself."""
 
 import asyncio
 import shutil
@@ -15,7 +15,8 @@ import pytest
 from interpreter import micropython_environment
 from tls_site import Mosquitto, TlsSite, free_ports, future, needs_mosquitto, past
 
-from menwei.pki import END, SERVER, START, _server_name
+from menwei.certparts import server_name
+from menwei.pki import END, SERVER, START
 from menwei.unixport import HEAP
 from storage import certificates
 from storage.mac import derive
@@ -230,7 +231,7 @@ async def test_an_address_that_swallows_everything(site, tmp_path):
 def server_shows(site, names, start=START, end=END):
     """From the next start of the broker on it shows another certificate of this site."""
     stem = f"server{next(NUMBERS)}"
-    path = site.pki._to_files(SERVER, names[0], stem, [_server_name(name) for name in names], start, end)
+    path = site.pki._to_files(SERVER, names[0], stem, [server_name(name) for name in names], start, end)
     for suffix in (".pem", ".key"):
         shutil.copy(path.with_suffix(suffix), path.with_stem("server").with_suffix(suffix))
 
