@@ -21,12 +21,11 @@ from datetime import UTC, datetime, timedelta
 
 import aiomqtt
 
+from menwei import doorkeys
 from menwei.keyfile import KeyFile
 from menwei.parcel import Parcel
 from menwei.pki import RENEW_DAYS, START, Pki
-from storage.mac import derive
 from sync import messages
-from sync import upstream as wire
 
 STATE, ASK = "state", "renew/ask"
 _ANSWER = {STATE: "parcel", ASK: "renew"}
@@ -67,10 +66,8 @@ class Renewals:
         Raises:
             Refused: the message is not authentic or lacks what it needs.
         """
+        state = doorkeys.state(self._keys, door, payload)
         key = self._keys.door_key(door)
-        if key is None:
-            raise messages.Refused("no key for this door: add it to the key file")
-        state = wire.parse_state(derive(key, b"state"), payload)
         if leaf == STATE and not (state.get("online") and state.get("cert") and "parcel" in state):
             return []  # away, without TLS, or of a version that takes no parcels
         try:
