@@ -74,7 +74,8 @@ class _Delivery:
     async def send(self, content: dict) -> bool:
         """Send all pages; again from where the door is when nothing moves. False if it does not take them."""
         number = self._number = next_number(self._position(), time.time())
-        parcel = Parcel.make(self._keys.door_key(self._door), number, content)
+        key = self._keys.door_key(self._door)
+        parcel = Parcel.make(key, number, content)
         moved_at = sent_at = -1.0
         seen: list[int] = []
         loop = asyncio.get_running_loop()
@@ -88,6 +89,8 @@ class _Delivery:
                 return True
             if position[0] > number or position[2] >= number or now - moved_at > _PATIENCE_S:
                 return False
+            if self._keys.door_key(self._door) != key:
+                return False  # an earlier parcel gave it a new one, and under the old one all would be a forgery
             if sent_at < 0 or (now - moved_at > _AGAIN_S and now - sent_at > _AGAIN_S):
                 sent_at = now
                 for page in parcel.pages(*position[:2]):

@@ -25,6 +25,7 @@ from menwei import doorkeys
 from menwei.keyfile import KeyFile
 from menwei.parcel import Parcel
 from menwei.pki import RENEW_DAYS, START, Pki
+from storage.mac import derive
 from sync import messages
 
 STATE, ASK = "state", "renew/ask"
@@ -82,6 +83,8 @@ class Renewals:
             del self._pending[door]
             self._tell(door, f"holds its new certificate {serial}")
             return []
+        if pending and pending.parcel.key != derive(key, b"parcel"):
+            pending = None  # sealed for the door key before
         if ends - datetime.fromtimestamp(now, UTC) > timedelta(days=RENEW_DAYS) and leaf == STATE:
             return []
         if pending is None or pending.parcel.number <= last or pending.parcel.number < number:
