@@ -108,6 +108,7 @@ class KeyFile:
 
     def rotation(self, door: str) -> Rotation:
         """How far the rotation of a door's key is; empty if there is none."""
+        self._refresh()
         return self._rotations.get(door, Rotation())
 
     def set_rotation(self, door: str, rotation: Rotation, door_key: bytes | None = None) -> None:
@@ -139,7 +140,7 @@ class KeyFile:
     def _content(self, door: str) -> dict:
         key, journal = self._doors[door]
         content = {"door_key": key.hex(), "journal": {epoch.hex(): start.hex() for epoch, start in journal.items()}}
-        rotation = self.rotation(door)
+        rotation = self._rotations.get(door, Rotation())
         if rotation.next:
             content["next_door_key"] = rotation.next.hex()
         if rotation.old:
