@@ -53,9 +53,10 @@ def link_heap():
     for wanted in (lambda module: module in SHARED or module.startswith("sync."), lambda module: module in SHARED):
         with tempfile.TemporaryDirectory() as folder:
             _part(folder, wanted)
-            if wanted("sync.link"):  # the stream for TLS is no part of the resident module
+            if wanted("sync.link"):  # these are no part of the resident module
                 (Path(folder) / "sync").mkdir()
-                shutil.copy(DOOR / "sync/tlsstream.mpy", Path(folder) / "sync")
+                for name in ("dialling", "tlsstream"):
+                    shutil.copy(DOOR / f"sync/{name}.mpy", Path(folder) / "sync")
             figures.append(run32("link_door32.py", folder))
     return {name: value - figures[1][name] for name, value in figures[0].items()}
 
