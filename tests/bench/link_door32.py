@@ -119,6 +119,8 @@ gc.collect()
 # --- 0 ms: its code
 try:
     from sync.link import Link
+    from sync.mqtt import Mqtt
+    from sync.network import Backoff, Dialer, Wifi
 
     __import__("sync.tlsstream")
 except ImportError:
@@ -130,6 +132,8 @@ print("@code", memory())
 if Link:
     link = Link(settings, keys, journal, allowlist, host)
     link._dialer.open = open_stream
+    for each in (Link, Mqtt, Backoff, Dialer, Wifi):
+        each.__init__ = None  # as firmware/forget.py does when a door is put together
 gc.collect()
 
 # --- 0 ms: its tasks
