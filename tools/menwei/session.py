@@ -47,6 +47,7 @@ class Session:
     nonce: bytes
     up: int  # the door's monotonic clock ...
     at: float  # ... at this time of ours
+    began: float  # at the latest, by our clock
     clock: str
     revision: int
     office_epoch: bytes

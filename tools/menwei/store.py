@@ -274,6 +274,11 @@ class Store:
         """How far one journal is stored, or None."""
         return next((head for name, known, head in self.heads() if (name, known) == (door, epoch)), None)
 
+    def received_after(self, door: str, epoch: str, seq: int) -> int | None:
+        """When the first of the events behind a number was received, or None if there is none."""
+        query = "SELECT min(received_at) FROM events WHERE door = ? AND epoch = ? AND seq > ?"
+        return self._db.execute(query, (door, epoch, seq)).fetchone()[0]
+
     # Findings
 
     def _add_finding(self, door: str, finding: Finding, at: int) -> bool:

@@ -18,6 +18,7 @@ import os
 import sqlite3
 import ssl
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -43,9 +44,18 @@ _TIME_AGAIN_S = 6 * 3600
 _RESEND_S = 5
 _DOUBT_S = 600  # the door wants a doubted time confirmed, firmware/clockrules.py
 _OPERATOR_UPSTREAM = 1
+_PAST = 8  # sessions of a door: their states may still be on the way
 _CLOCKS = ("floor", "held", "synchronised")
 
 _log = logging.getLogger(__name__)
+
+
+def _number(value: object) -> int:
+    """A number as a door has them; ValueError, OverflowError or TypeError for all else that JSON can say."""
+    number = int(value)
+    if not 0 <= number < 1 << 30:
+        raise ValueError(f"{value!r:.40} is no number below 2^30")
+    return number
 
 
 class Upstream(Orders):
@@ -98,6 +108,7 @@ class Upstream(Orders):
         self._task: asyncio.Task | None = None
         self._replayed: Command | None = None
         self._tasks: set[asyncio.Task] = set()
+        self._past: dict[str, deque[bytes]] = {}
 
     # Connection
 
@@ -235,11 +246,14 @@ class Upstream(Orders):
             return
         try:
             epoch, chain = bytes.fromhex(state["epoch"]), bytes.fromhex(state["chain"])
-            head, gone = int(state["head"]), max(int(state["acked"]), int(state["oldest"]) - 1)
+            head, gone = _number(state["head"]), max(_number(state["acked"]), _number(state["oldest"]) - 1)
             session = self._session(door, state, now, retained)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise messages.Refused(f"the state lacks or distorts a member: {error!r}") from error
-        for finding in self._ingest.judge_state(door, epoch, head, chain, gone, retained):
+        if session is None:
+            return  # a later one of the same door has come already
+        sent_at = None if retained else session.began + session.up
+        for finding in self._ingest.judge_state(door, epoch, head, chain, gone, sent_at):
             self._found(door, finding)
         self.store.set_state(door, state, int(now))
         self._changed(door)
@@ -251,23 +265,29 @@ class Upstream(Orders):
         elif session.time_done or session.time_doubted:
             await self._send_list(door, session)
 
-    def _session(self, door: str, state: dict, now: float, retained: bool) -> Session:
-        # Everything is read before anything is changed.
+    def _session(self, door: str, state: dict, now: float, retained: bool) -> Session | None:
+        # Everything is read before anything is changed. None: the state was overtaken by a later one.
         nonce = bytes.fromhex(state["nonce"])
-        up, clock = int(state["up"]), state["clock"]
+        up, clock = _number(state["up"]), state["clock"]
         if clock not in _CLOCKS:
             raise ValueError("clock")
-        office_epoch, revision = bytes.fromhex(state["list"][0]), int(state["list"][1])
+        office_epoch, revision = bytes.fromhex(state["list"][0]), _number(state["list"][1])
         at = now
         if retained and state["clock"] == "synchronised":
-            at = int(state["t"]) + UNIX_2020  # the broker kept it for a while; the door's own clock says since when
+            at = _number(state["t"]) + UNIX_2020  # the broker kept it for a while; the door's own clock says since when
         session = self.sessions.get(door)
+        past = self._past.setdefault(door, deque(maxlen=_PAST))
+        if nonce in past or (session and session.nonce == nonce and up < session.up):
+            return None
         if session is None or session.nonce != nonce:
-            session = Session(nonce, 0, 0, "", 0, b"")
+            if session:
+                past.append(session.nonce)
+            session = Session(nonce, 0, 0, at - up, "", 0, b"")
             # Numbers go on where an earlier run of this upstream left off in the same session of the door.
             session.last_number = self.store.last_command_id(door, nonce)
             self.sessions[door] = session
         session.up, session.at, session.clock = up, at, clock
+        session.began = min(session.began, at - up)
         session.office_epoch, session.revision = office_epoch, revision
         return session
 
