@@ -37,6 +37,7 @@ class FakeDoor:
         self.deltas = asyncio.Queue()
         self.answers = True
         self.task = None
+        self.tls = None  # an SSLContext
         self.refuse_time = 0
         self.refusal = messages.TOO_LATE
         self._stack = contextlib.AsyncExitStack()
@@ -49,7 +50,8 @@ class FakeDoor:
 
     async def connect(self):
         will = aiomqtt.Will(self._topic("state"), messages.WILL, 1, True)
-        self.client = await self._stack.enter_async_context(aiomqtt.Client("127.0.0.1", self.port, will=will))
+        client = aiomqtt.Client("127.0.0.1", self.port, will=will, tls_context=self.tls)
+        self.client = await self._stack.enter_async_context(client)
         for leaf in ("event/ack", "list", "cmd"):
             await self.client.subscribe(self._topic(leaf), qos=1)
         self.task = asyncio.create_task(self._listen())

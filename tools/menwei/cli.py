@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from menwei import brokercli, cardcli, ordercli, parcelcli, pkicli, tlscli
+from menwei import brokercli, cardcli, ordercli, parcelcli, pkicli, rekeycli, tlscli
 from menwei.broker import split_url
 from menwei.scenario import STEPS, ScenarioError, parse
 from menwei.simdoor import SimError
@@ -37,6 +37,7 @@ app.add_typer(cardcli.app, name="card")
 app.command()(parcelcli.parcel)
 app.command("order")(ordercli.order)
 app.add_typer(pkicli.app, name="pki")
+app.add_typer(rekeycli.app, name="rekey")
 app.command("broker-files")(brokercli.broker_files)
 console = Console()
 

@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from menwei.broker import split_url
+from menwei import tlscli
 from menwei.deliver import TAKEN, deliver
 from menwei.keyfile import KeyFile
 from menwei.store import Store
+from menwei.tls import endpoint
 
 console = Console()
 
@@ -49,25 +50,30 @@ def content_of(settings: Path | None, card_keys: Path | None, tls: Path | None, 
 
 def parcel(
     door: Annotated[str, typer.Argument(help="Name of the door.")],
-    broker: Annotated[str, typer.Option(help="mqtt://HOST:PORT")],
+    broker: tlscli.Broker,
     keys: Annotated[Path, typer.Option(help="Key file of the doors (mode 0600).")],
     operator: Annotated[int, typer.Option(help="Who sends it, a number.")],
     approver: Annotated[int, typer.Option(help="Who agreed to it, another number.")],
     settings: Annotated[Path | None, typer.Option(help="JSON with the settings that change.")] = None,
     card_keys: Annotated[Path | None, typer.Option(help="All card keys of the door (menwei card keys export).")] = None,
-    tls: Annotated[Path | None, typer.Option(help="JSON with a certificate for the door.")] = None,
+    certificate: Annotated[Path | None, typer.Option("--tls", help="JSON with a certificate for the door.")] = None,
     wifi_secret: Annotated[Path | None, typer.Option(help="File with the Wi-Fi secret, one line.")] = None,
     db: Annotated[Path, typer.Option(help="Database of menwei listen.")] = Path("upstream.db"),
     reason: Annotated[int, typer.Option(help="Why, a number of the site.")] = 0,
+    ca: tlscli.Ca = None,
+    cert: tlscli.Cert = None,
+    key: tlscli.Key = None,
+    pki: tlscli.Folder = None,
 ) -> None:
     """Change settings or keys of a door over the network; it restarts, and goes back if they cut it off."""
+    tls = tlscli.credentials(ca, cert, key, pki)
     try:
-        split_url(broker)
-        content = content_of(settings, card_keys, tls, wifi_secret)
+        endpoint(broker, tls)
+        content = content_of(settings, card_keys, certificate, wifi_secret)
         store = Store(db)
         try:
             people = {"operator": operator, "approver": approver, "reason": reason}
-            work = deliver(broker, KeyFile.load(keys), store, door, content, **people, say=_say)
+            work = deliver(broker, KeyFile.load(keys), store, door, content, **people, say=_say, tls=tls)
             said = asyncio.run(work)
         finally:
             store.close()

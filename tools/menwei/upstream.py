@@ -24,6 +24,7 @@ from contextlib import suppress
 
 import aiomqtt
 
+from menwei import doorkeys
 from menwei.copies import CopyCheck
 from menwei.early import Early
 from menwei.ingest import Ingest
@@ -212,7 +213,7 @@ class Upstream(Orders):
     async def _event(self, door: str, payload: bytes) -> None:
         taken = self._ingest.take(door, wire.parse_batch(payload), int(self._now))
         # Stored and committed; only now may the door be told.
-        if taken.ack:
+        if taken.ack and self._keys.is_sure(door):  # if not, the door sends it again
             epoch, seq, chain = taken.ack
             await self._publish(door, "event/ack", wire.build_ack(self._key(door, b"event-ack"), epoch, seq, chain))
         for events, call in ((taken.rows.events, self._on_event), (taken.rows.apart, self._on_apart)):
@@ -238,7 +239,7 @@ class Upstream(Orders):
 
     async def _state(self, door: str, payload: bytes, retained: bool) -> None:
         now = self._now
-        state = wire.parse_state(self._key(door, b"state"), payload)
+        state = doorkeys.state(self._keys, door, payload)
         if not state.get("online"):
             self.sessions.pop(door, None)
             self.store.set_offline(door, int(now))
@@ -306,7 +307,7 @@ class Upstream(Orders):
         await self.order(door, *order, operator=_OPERATOR_UPSTREAM)
 
     async def _result(self, door: str, payload: bytes) -> None:
-        operation, result, number, nonce = wire.parse_result(self._key(door, b"result"), payload)
+        operation, result, number, nonce = doorkeys.result(self._keys, door, payload)
         self.store.set_result(door, nonce, number, result, int(self._now))
         session = self.sessions.get(door)
         command = session.commands.get(number) if session and session.nonce == nonce else None
