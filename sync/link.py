@@ -32,7 +32,7 @@ _MOST_PATIENCE_S = const(320)
 _PAUSE_MS = const(500)
 _STABLE_S = const(60)
 _KEPT_S = const(10)  # a delta or a command is often followed by more
-_ON_DEMAND = ("sync.downlink", "sync.orders")
+_ON_DEMAND = ("sync.downlink", "sync.orders", "sync.pages")
 
 
 class Link:
@@ -172,6 +172,9 @@ class Link:
                         "list": [allowlist.office_epoch.to_bytes(4, "little").hex(), allowlist.revision],
                     }
                 )
+                under_way = allowlist.reconciling
+                if under_way:
+                    members["page"] = [under_way[0].to_bytes(4, "little").hex(), under_way[1], under_way[2]]
                 wire = messages.build_state(self._purpose(b"state"), members)
                 self._state_due = not self._publish(b"state", wire, True)
             if self._state_due:

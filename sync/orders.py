@@ -18,7 +18,7 @@ _COMMAND_BODY = const(40)
 _COMMAND = const(72)
 _DELTA_HEADER = const(16)
 _CHANGE = const(16)
-_MAX_CHANGES = const(64)
+_MAX_CHANGES = const(32)
 _MAX_GROUP = const(63)
 _MAX_USES = const(16)
 

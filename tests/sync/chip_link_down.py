@@ -157,10 +157,10 @@ class List(TestCase):
                     await asyncio.sleep_ms(0)
 
             task = asyncio.create_task(look())
-            await rig.say(b"list", self.delta(5, 6, 64))
+            await rig.say(b"list", self.delta(5, 6, 32))
             await rig.state()
             task.cancel()
-            self.assertEqual(sorted(set(seen)), list(range(66)))
+            self.assertEqual(sorted(set(seen)), list(range(34)))
 
         run(work())
 
@@ -176,12 +176,12 @@ class List(TestCase):
                 rig.link.state_changed()
 
             rig.allowlist.put = put
-            await rig.say(b"list", self.delta(5, 6, 64))
+            await rig.say(b"list", self.delta(5, 6, 32))
             await until(lambda: not rig.link.connected)
-            self.assertTrue(0 < len(rig.allowlist.calls) < 64)
+            self.assertTrue(0 < len(rig.allowlist.calls) < 32)
             rig.allowlist.put = taken
             self.assertEqual((await rig.connect())["list"], [OFFICE.hex(), 5])
-            await rig.say(b"list", self.delta(5, 6, 64))
+            await rig.say(b"list", self.delta(5, 6, 32))
             while (await rig.state())["list"] != [OFFICE.hex(), 6]:
                 pass
 
