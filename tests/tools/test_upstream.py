@@ -61,9 +61,10 @@ async def test_the_list_is_sent_in_order_and_in_pieces(world):
     for number in range(150):
         world.upstream.change(DOOR, pack_change(messages.PUT, number.to_bytes(7, "big"), group=number % 64))
     await world.join()
-    deltas = [await world.door.next_delta() for _ in range(3)]
-    assert [(delta.from_revision, delta.to_revision) for delta in deltas] == [(0, 64), (64, 128), (128, 150)]
-    assert deltas[1].change(0) == (messages.PUT, (64).to_bytes(7, "big"), 0, 0xFFFFFF, 0, 0, 0)
+    deltas = [await world.door.next_delta() for _ in range(5)]
+    steps = [(delta.from_revision, delta.to_revision) for delta in deltas]
+    assert steps == [(0, 32), (32, 64), (64, 96), (96, 128), (128, 150)]
+    assert deltas[1].change(0) == (messages.PUT, (32).to_bytes(7, "big"), 0, 0xFFFFFF, 32, 0, 0)
     assert len({delta.epoch for delta in deltas}) == 1
     await world.until(lambda: world.upstream.sessions[DOOR].revision == 150)
     world.upstream.change(DOOR, pack_change(messages.REVOKE, bytes(7)))

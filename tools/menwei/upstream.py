@@ -25,6 +25,7 @@ import aiomqtt
 from menwei.copies import CopyCheck
 from menwei.ingest import Ingest
 from menwei.keyfile import KeyFile
+from menwei.lists import Lists
 from menwei.session import Command, NoSession, Session
 from menwei.store import Event, Finding, Store
 from storage.mac import derive
@@ -32,7 +33,6 @@ from sync import messages
 from sync import upstream as wire
 
 UNIX_2020 = 1577836800
-MAX_CHANGES = 64
 
 _QOS = 1
 _RETRY_S = 2
@@ -87,6 +87,8 @@ class Upstream:
         self._copies = copies
         self._on_change = on_change
         self._ingest = Ingest(store, keys)
+        self._lists = Lists(store, keys, self._publish_list, self._found)
+        self._lists.again = self._send_list_again
         self._client: aiomqtt.Client | None = None
         self._task: asyncio.Task | None = None
         self._replayed: Command | None = None
@@ -140,6 +142,9 @@ class Upstream:
         if self._client is None:
             raise NoSession("upstream has no broker at the moment; try again when it is back")
         await self._client.publish(messages.topic(self._keys.site, door, leaf), payload, qos=_QOS)
+
+    async def _publish_list(self, door: str, payload: bytes) -> None:
+        await self._publish(door, "list", payload)
 
     def _key(self, door: str, purpose: bytes) -> bytes:
         return derive(self._keys.door_key(door), purpose)
@@ -195,6 +200,9 @@ class Upstream:
                 call(event)
         for finding in taken.rows.findings:
             self._show(door, finding)
+        session = self.sessions.get(door)
+        if session and session.differs_at is not None:
+            await self._send_list(door, session)  # these records may say why
         if self._copies:
             for event in taken.rows.events:
                 for finding in self._copies.take(event):
@@ -234,18 +242,19 @@ class Upstream:
         up, clock = int(state["up"]), state["clock"]
         if clock not in _CLOCKS:
             raise ValueError("clock")
-        office_epoch, revision = bytes.fromhex(state["list"][0]), int(state["list"][1])
         at = now
         if retained and state["clock"] == "synchronised":
             at = int(state["t"]) + UNIX_2020  # the broker kept it for a while; the door's own clock says since when
         session = self.sessions.get(door)
-        if session is None or session.nonce != nonce:
+        known = session is not None and session.nonce == nonce
+        if not known:
             session = Session(nonce, 0, 0, "", 0, b"")
+        self._lists.take_state(session, state)
+        if not known:
             # Numbers go on where an earlier run of this upstream left off in the same session of the door.
             session.last_number = self.store.last_command_id(door, nonce)
             self.sessions[door] = session
         session.up, session.at, session.clock = up, at, clock
-        session.office_epoch, session.revision = office_epoch, revision
         return session
 
     # Commands
@@ -346,11 +355,24 @@ class Upstream:
 
     def change(self, door: str, change: bytes) -> int:
         """Append a change (`sync.upstream.pack_change`) to a door's intended list; returns its revision."""
-        revision = self.store.add_change(door, change)
+        made_at = int(time.time() if self._clock is None else self._now)
+        revision = self.store.add_change(door, change, made_at or None)
+        self._send_list_soon(door)
+        return revision
+
+    def reconcile(self, door: str) -> None:
+        """Have a door's list made what is intended, page by page.
+
+        A list that differs is reconciled by itself. This is for one that another office made, or that has later
+        changes than are known here (an old database): they are lost, but no cancelled card becomes live.
+        """
+        self._lists.ask(door)
+        self._send_list_soon(door)
+
+    def _send_list_soon(self, door: str) -> None:
         session = self.sessions.get(door)
         if session and session.time_done:
             self._soon(self._send_list(door, session))
-        return revision
 
     def _soon(self, coroutine) -> None:
         async def guarded() -> None:
@@ -362,28 +384,13 @@ class Upstream:
         task.add_done_callback(self._tasks.discard)
 
     async def _send_list(self, door: str, session: Session) -> None:
-        """One delta from what the door has towards what it should have; the next follows its next state."""
-        start, wanted = session.revision, self.store.revision(door)
-        office_epoch = self.store.office_epoch(door, os.urandom(4))
-        if start and session.office_epoch != office_epoch:
-            self._found(door, Finding("list", "the door's list was made by another office"))
-            return
-        if start > wanted:
-            # This database is older than the door's list. A number must not mean two changes: it counts on from there.
-            self.store.count_on(door, start)
-            text = f"the door holds revision {start}, the office knows {wanted}: what is between is not known here"
-            self._found(door, Finding("list", text))
-            return
-        changes = self.store.changes(door, start, MAX_CHANGES)
-        if not changes:
-            return
-        step = (start, changes[-1][0])
-        now = self._now
-        if session.delta == step and now - session.delta_at < _RESEND_S:
-            return  # on its way
-        session.delta, session.delta_at = step, now
-        await self._publish(
-            door,
-            "list",
-            wire.build_delta(self._key(door, b"list"), office_epoch, *step, [change for _, change in changes]),
-        )
+        if self._lists.store is not self.store:
+            self._lists.store = self.store
+            self._lists.forget()
+        await self._lists.send(door, session, self._now)
+
+    async def _send_list_again(self, door: str, session: Session) -> None:
+        if self.sessions.get(door) is session and self._task:
+            await self._look_at_clock()
+            with suppress(NoSession, aiomqtt.MqttError):
+                await self._send_list(door, session)
