@@ -26,6 +26,7 @@ CONFIRMED, WAITING, LIVE, NEVER = "confirmed", "not yet confirmed", "not cancell
 _UNIX_2020 = 1577836800
 _PSEUDONYM = 7
 _UID_LENGTHS = (4, 7, 10)
+_UNKNOWN = 31  # uncertainty of a record
 _TRUST = {record.FLOOR: "floor", record.HELD: "held", record.SYNCHRONISED: "synchronised"}
 _OPERATIONS = {SUSPEND: "suspended", REVOKE: "revoked", FORGET: "forgotten"}
 
@@ -133,11 +134,13 @@ def prove(store: Store, door: str, pseudonym: bytes) -> Proof:
         journal, seq, time, trust, uncertainty = sealed
         common |= {
             "since": time + _UNIX_2020, "trust": _TRUST.get(trust, str(trust)), "record": f"{journal}:{seq}",
-            "error_s": None if trust == record.FLOOR else 1 << uncertainty,
+            "error_s": None if trust == record.FLOOR or uncertainty == _UNKNOWN else 1 << uncertainty,
         }  # fmt: skip
     why = None
     if held and (held[0] != (epoch or b"").hex() or int(held[1]) < revision):
         why = f"the door's last state holds revision {held[1]} of {held[0]}, not {revision}"
+    elif store.list_pass(door).under_way:
+        why = "its list was found altered, and is being reconciled"
     elif not agreed and (not sealed or left_out):
         why = "its list had no room" if left_out else "the door has not reported this revision"
     return Proof(status=WAITING if why else CONFIRMED, why=why, **common)

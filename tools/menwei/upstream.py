@@ -112,9 +112,9 @@ class Upstream:
     async def stop(self) -> None:
         """End the connection."""
         task, self._task = self._task, None
-        if task:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        while task and not task.done():
+            task.cancel()  # until Python 3.12 a wait_for that just came to its end swallows it
+            await asyncio.wait((task,), timeout=1)
 
     async def _run(self) -> None:
         host, port = self._address
