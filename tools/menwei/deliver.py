@@ -14,12 +14,12 @@ from contextlib import suppress
 
 import aiomqtt
 
-from menwei.broker import split_url
 from menwei.keyfile import KeyFile
 from menwei.names import PARCELS, RESULTS
 from menwei.parcel import Parcel, next_number
 from menwei.session import NoSession
 from menwei.store import Store
+from menwei.tls import Credentials, endpoint
 from menwei.upstream import Upstream
 from storage import record
 from sync import messages
@@ -39,11 +39,19 @@ _WORDS = {
 class _Delivery:
     """One parcel, one door."""
 
-    def __init__(self, broker: str, keys: KeyFile, store: Store, door: str, say: Callable[[str], None]) -> None:
-        host, port = split_url(broker)
+    def __init__(
+        self,
+        broker: str,
+        keys: KeyFile,
+        store: Store,
+        door: str,
+        say: Callable[[str], None],
+        tls: Credentials | None,
+    ) -> None:
+        host, port, context = endpoint(broker, tls)
         self._keys, self._store, self._door, self._say = keys, store, door, say
         self._number = 0
-        self.upstream = Upstream(host, port, keys, store)
+        self.upstream = Upstream(host, port, keys, store, tls=context)
 
     def _outcome(self) -> int | None:
         """The reason of the record about this parcel, stored by us or by a `menwei listen` beside us."""
@@ -121,6 +129,7 @@ async def deliver(
     approver: int,
     reason: int = 0,
     say: Callable[[str], None],
+    tls: Credentials | None = None,
 ) -> str:
     """Bring `content` to a door; return in words what became of it, `TAKEN` if all is well.
 
@@ -132,7 +141,7 @@ async def deliver(
     if not approver or operator == approver:
         raise ValueError("settings and keys are changed by two persons: name an approver who is not the operator")
     Parcel.make(bytes(32), 1, content)  # what cannot be sent is told before anything is
-    delivery = _Delivery(broker, keys, store, door, say)
+    delivery = _Delivery(broker, keys, store, door, say, tls)
     await delivery.upstream.start()
     try:
         if not await delivery.present():

@@ -62,6 +62,11 @@ class KeyFile:
         entry = self._doors.get(door)
         return entry[1].get(epoch) if entry else None
 
+    def journal(self, door: str) -> dict[bytes, bytes]:
+        """Start keys of all journal epochs of a door, by epoch; none if the door is not known."""
+        entry = self._doors.get(door)
+        return dict(entry[1]) if entry else {}
+
     def save(self, path: Path) -> None:
         """Write the file so that only its owner can read it."""
         content = {
@@ -71,15 +76,22 @@ class KeyFile:
                 for door, (key, journal) in self._doors.items()
             },
         }
-        # Created with its final mode: there is no moment at which others could open it.
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        # Created with its final mode: there is no moment at which others could open it. As a whole: a full disk must
+        # not cost the keys of a site.
+        fresh = path.with_name(path.name + ".new")
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(content, file, indent=1)
             file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path)
 
     @classmethod
     def load(cls, path: Path) -> KeyFile:
-        """Read a file; PermissionError if others could have read it, too, ValueError if it is none."""
+        """Read a file; PermissionError if others could have read it, too, ValueError if it is none or not there."""
+        if not path.exists():
+            raise ValueError(f"{path} is not there: menwei door-keys makes a key file, --keys names another one")
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
             raise PermissionError(f"{path} can be read by others (mode {mode:04o}); run: chmod 600 {path}")

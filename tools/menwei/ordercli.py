@@ -12,11 +12,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from menwei.broker import split_url
+from menwei import tlscli
 from menwei.keyfile import KeyFile
 from menwei.names import RESULTS
 from menwei.orders import APPROVED
 from menwei.store import Store
+from menwei.tls import Credentials, endpoint
 from menwei.upstream import Upstream
 from sync import messages
 
@@ -43,7 +44,7 @@ WORDS: dict[int, str] = {
     messages.DONE: "done",
     messages.WRONG_MAC: "the door does not know this key: its key in the key file is another one than the door has",
     messages.WRONG_SESSION: "the door has connected anew meanwhile: order again",
-    messages.REPLAYED: "the door had this number already: order again",
+    messages.REPLAYED: "the door had this number already: name the database of menwei listen (--db), order again",
     messages.TOO_LATE: "it came too late and was not carried out: order again",
     messages.NOT_APPROVED: "it needs a second person: name an approver",
     messages.UNKNOWN_OPERATION: "the door's software does not know this order: update it",
@@ -83,6 +84,7 @@ async def place(
     operator: int,
     approver: int = 0,
     reason: int = 0,
+    tls: Credentials | None = None,
 ) -> tuple[int | None, str]:
     """Send one order to a door that is connected; return its result number, or None, and what that means.
 
@@ -93,9 +95,9 @@ async def place(
         raise ValueError(f"{door} is not in the key file: it has {', '.join(keys.doors)}")
     check(name, argument, operator, approver)
     operation, least, _, meaning = ORDERS[name]
-    host, port = split_url(broker)
+    host, port, context = endpoint(broker, tls)
     got: set[tuple[str, int]] = set()
-    upstream = Upstream(host, port, keys, store, on_event=lambda event: got.add((event.epoch, event.seq)))
+    upstream = Upstream(host, port, keys, store, tls=context, on_event=lambda event: got.add((event.epoch, event.seq)))
     await upstream.start()
     try:
         for _ in range(10 * _PRESENT_S):  # its state is kept by the broker, and comes at once if the door is there
@@ -121,21 +123,27 @@ async def place(
 def order(
     door: Annotated[str, typer.Argument(help="Name of the door.")],
     name: Annotated[str, typer.Argument(metavar="ORDER", help=", ".join(ORDERS))],
-    broker: Annotated[str, typer.Option(help="mqtt://HOST:PORT")],
+    broker: tlscli.Broker,
     keys: Annotated[Path, typer.Option(help="Key file of the doors (mode 0600).")],
     operator: Annotated[int, typer.Option(help="Who orders it, a number.")],
     approver: Annotated[int, typer.Option(help="Who agreed to it, another number, where two persons are needed.")] = 0,
     reason: Annotated[int, typer.Option(help="Why, a number of the site.")] = 0,
     argument: Annotated[int, typer.Option("--for", "--from", "--number", help="Seconds, first record, parcel.")] = 0,
     db: Annotated[Path, typer.Option(help="Database of menwei listen.")] = Path("upstream.db"),
+    ca: tlscli.Ca = None,
+    cert: tlscli.Cert = None,
+    key: tlscli.Key = None,
+    pki: tlscli.Folder = None,
 ) -> None:
     """Order something at a door that is connected, and tell what came of it (docs/commands.md)."""
     console = Console()
+    tls = tlscli.credentials(ca, cert, key, pki)
     try:
         store = Store(db)
         try:
             people = {"operator": operator, "approver": approver, "reason": reason}
-            result, text = asyncio.run(place(broker, KeyFile.load(keys), store, door, name, argument, **people))
+            work = place(broker, KeyFile.load(keys), store, door, name, argument, tls=tls, **people)
+            result, text = asyncio.run(work)
         finally:
             store.close()
     except (OSError, ValueError) as error:

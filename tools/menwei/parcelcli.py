@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from menwei.broker import split_url
+from menwei import tlscli
 from menwei.deliver import TAKEN, deliver
 from menwei.keyfile import KeyFile
 from menwei.store import Store
@@ -49,7 +49,7 @@ def content_of(settings: Path | None, card_keys: Path | None, tls: Path | None, 
 
 def parcel(
     door: Annotated[str, typer.Argument(help="Name of the door.")],
-    broker: Annotated[str, typer.Option(help="mqtt://HOST:PORT")],
+    broker: tlscli.Broker,
     keys: Annotated[Path, typer.Option(help="Key file of the doors (mode 0600).")],
     operator: Annotated[int, typer.Option(help="Who sends it, a number.")],
     approver: Annotated[int, typer.Option(help="Who agreed to it, another number.")],
@@ -59,15 +59,19 @@ def parcel(
     wifi_secret: Annotated[Path | None, typer.Option(help="File with the Wi-Fi secret, one line.")] = None,
     db: Annotated[Path, typer.Option(help="Database of menwei listen.")] = Path("upstream.db"),
     reason: Annotated[int, typer.Option(help="Why, a number of the site.")] = 0,
+    ca: tlscli.Ca = None,
+    cert: tlscli.Cert = None,
+    key: tlscli.Key = None,
+    pki: tlscli.Folder = None,
 ) -> None:
     """Change settings or keys of a door over the network; it restarts, and goes back if they cut it off."""
+    reached = tlscli.credentials(ca, cert, key, pki)
     try:
-        split_url(broker)
         content = content_of(settings, card_keys, tls, wifi_secret)
         store = Store(db)
         try:
             people = {"operator": operator, "approver": approver, "reason": reason}
-            work = deliver(broker, KeyFile.load(keys), store, door, content, **people, say=_say)
+            work = deliver(broker, KeyFile.load(keys), store, door, content, **people, say=_say, tls=reached)
             said = asyncio.run(work)
         finally:
             store.close()
