@@ -92,7 +92,7 @@ def sim(
             console.print(f"  {form:<24} {meaning}", markup=False, highlight=False)
         return
     seed = random.SystemRandom().randrange(1 << 30) if seed is None else seed
-    folder = keep or Path(tempfile.mkdtemp(prefix="menwei-"))
+    folder = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="menwei-"))  # the door has a folder of its own
     if keep and (keep / "flash.img").exists():
         raise typer.BadParameter(f"{keep} holds a door already; name another folder, or remove it")
     console.print(f"seed {seed}, folder {folder}", highlight=False)
