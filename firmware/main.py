@@ -29,6 +29,7 @@ _ONCE = (
     "storage.mending",
     "storage.recovery",
     "storage.settings",
+    "sync.credentials",
     "sync.ntp",
     "sync.parcels",
 )

@@ -203,6 +203,12 @@ def _tls(given):
     found = [unhexlify(given.get(name, "")) for name in ("serial", "ca", "certificate", "key")]
     if not all(found):
         raise ValueError("tls: ca, certificate, key and serial are needed, in hex")
+    from sync import credentials
+
+    try:
+        credentials.context(*found[1:])
+    except (OSError, ValueError):
+        raise ValueError("tls: ca and certificate must be X.509, key must be SEC 1 or PKCS #8, all in DER and hex")
     return found[:1] + [given["until"]] + found[1:]
 
 

@@ -34,13 +34,15 @@ class Cards:
         """Take (kind, UID) of each card."""
         self._keys = keys
         self._cards = [(kind, bytes(uid)) for kind, uid in cards]
-        self._doors: dict[str, dict[str, str]] = {}
+        self._doors: dict[str, tuple[tuple[bytes, ...], dict[str, str]]] = {}
 
     def name(self, door: str, pseudonym: str) -> str:
         """The same text for the same card at every door; of an unknown card, one that is its own at this door."""
-        if door not in self._doors:
-            self._doors[door] = self._pseudonyms(door)
-        return self._doors[door].get(pseudonym, f"{pseudonym} at {door}")
+        keys = self._secrets(door)
+        known = self._doors.get(door)
+        if known is None or known[0] != keys:
+            known = self._doors[door] = keys, self._pseudonyms(door)
+        return known[1].get(pseudonym, f"{pseudonym} at {door}")
 
     def renamed(self) -> Iterator[tuple[str, str]]:
         """(name of a card that was not known, its name now) for all cards and doors."""
@@ -48,15 +50,18 @@ class Cards:
             for pseudonym, name in self._pseudonyms(door).items():
                 yield f"{pseudonym} at {door}", name
 
+    def _secrets(self, door: str) -> tuple[bytes, ...]:
+        """The door keys whose pseudonyms a door may use: more than one while its key is rotated."""
+        old = self._keys.rotation(door).old
+        return self._keys.door_keys(door) + ((old,) if old else ())
+
     def _pseudonyms(self, door: str) -> dict[str, str]:
-        door_key = self._keys.door_key(door)
-        if door_key is None:
-            return {}
-        mac = Hmac(derive(door_key, b"pseudonym"))
         names = {}
-        for kind, uid in self._cards:
-            mac.update(bytes((_KIND[kind],)) + uid)
-            names[mac.digest()[:_PSEUDONYM].hex()] = f"{kind} {uid.hex()}"
+        for door_key in self._secrets(door):
+            mac = Hmac(derive(door_key, b"pseudonym"))
+            for kind, uid in self._cards:
+                mac.update(bytes((_KIND[kind],)) + uid)
+                names[mac.digest()[:_PSEUDONYM].hex()] = f"{kind} {uid.hex()}"
         return names
 
 

@@ -8,6 +8,7 @@ It may be broken off anywhere: run again, it makes a new parcel with a higher nu
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,15 +41,10 @@ class _Delivery:
     """One parcel, one door."""
 
     def __init__(
-        self,
-        broker: str,
-        keys: KeyFile,
-        store: Store,
-        door: str,
+        self, at: tuple[str, int, ssl.SSLContext | None], keys: KeyFile, store: Store, door: str,
         say: Callable[[str], None],
-        tls: Credentials | None,
-    ) -> None:
-        host, port, context = endpoint(broker, tls)
+    ) -> None:  # fmt: skip
+        host, port, context = at
         self._keys, self._store, self._door, self._say = keys, store, door, say
         self._number = 0
         self.upstream = Upstream(host, port, keys, store, tls=context)
@@ -78,7 +74,8 @@ class _Delivery:
     async def send(self, content: dict) -> bool:
         """Send all pages; again from where the door is when nothing moves. False if it does not take them."""
         number = self._number = next_number(self._position(), time.time())
-        parcel = Parcel.make(self._keys.door_key(self._door), number, content)
+        key = self._keys.door_key(self._door)
+        parcel = Parcel.make(key, number, content)
         moved_at = sent_at = -1.0
         seen: list[int] = []
         loop = asyncio.get_running_loop()
@@ -92,6 +89,8 @@ class _Delivery:
                 return True
             if position[0] > number or position[2] >= number or now - moved_at > _PATIENCE_S:
                 return False
+            if self._keys.door_key(self._door) != key:
+                return False  # an earlier parcel gave it a new one, and under the old one all would be a forgery
             if sent_at < 0 or (now - moved_at > _AGAIN_S and now - sent_at > _AGAIN_S):
                 sent_at = now
                 for page in parcel.pages(*position[:2]):
@@ -141,7 +140,7 @@ async def deliver(
     if not approver or operator == approver:
         raise ValueError("settings and keys are changed by two persons: name an approver who is not the operator")
     Parcel.make(bytes(32), 1, content)  # what cannot be sent is told before anything is
-    delivery = _Delivery(broker, keys, store, door, say, tls)
+    delivery = _Delivery(endpoint(broker, tls), keys, store, door, say)
     await delivery.upstream.start()
     try:
         if not await delivery.present():

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from menwei.keyfile import KeyFile
+from menwei.keyfile import KeyFile, Rotation
 from menwei.pki import PkiError, split_name
 from menwei.pkicli import plain_words, provision_of, put_provision
 
@@ -41,6 +41,7 @@ def add_door(keys: Path, out: Path, site: str, door: str, *, new_controller: boo
         raise PkiError(f"{out} has a door key already, and it is not replaced; name a new file")
     door_key, journal_key, epoch = (secrets.token_bytes(count) for count in (_DOOR_KEY, _JOURNAL_KEY, _EPOCH))
     book.add(door, door_key, book.journal(door) | {epoch: journal_key})
+    book.set_rotation(door, Rotation())  # what the former controller had begun is over
     book.save(keys)
     fresh = {"door_key": door_key.hex(), "journal_key": journal_key.hex(), "journal_epoch": epoch.hex()}
     settings = {**content.get("settings", {}), "site": site, "door": door}

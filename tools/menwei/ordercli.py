@@ -97,7 +97,7 @@ async def place(
     operation, least, _, meaning = ORDERS[name]
     host, port, context = endpoint(broker, tls)
     got: set[tuple[str, int]] = set()
-    upstream = Upstream(host, port, keys, store, tls=context, on_event=lambda event: got.add((event.epoch, event.seq)))
+    upstream = Upstream(host, port, keys, store, on_event=lambda event: got.add((event.epoch, event.seq)), tls=context)
     await upstream.start()
     try:
         for _ in range(10 * _PRESENT_S):  # its state is kept by the broker, and comes at once if the door is there
@@ -142,8 +142,8 @@ def order(
         store = Store(db)
         try:
             people = {"operator": operator, "approver": approver, "reason": reason}
-            work = place(broker, KeyFile.load(keys), store, door, name, argument, tls=tls, **people)
-            result, text = asyncio.run(work)
+            placing = place(broker, KeyFile.load(keys), store, door, name, argument, **people, tls=tls)
+            result, text = asyncio.run(placing)
         finally:
             store.close()
     except (OSError, ValueError) as error:

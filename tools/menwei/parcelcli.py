@@ -14,6 +14,7 @@ from menwei import tlscli
 from menwei.deliver import TAKEN, deliver
 from menwei.keyfile import KeyFile
 from menwei.store import Store
+from menwei.tls import endpoint
 
 console = Console()
 
@@ -55,7 +56,7 @@ def parcel(
     approver: Annotated[int, typer.Option(help="Who agreed to it, another number.")],
     settings: Annotated[Path | None, typer.Option(help="JSON with the settings that change.")] = None,
     card_keys: Annotated[Path | None, typer.Option(help="All card keys of the door (menwei card keys export).")] = None,
-    tls: Annotated[Path | None, typer.Option(help="JSON with a certificate for the door.")] = None,
+    certificate: Annotated[Path | None, typer.Option("--tls", help="JSON with a certificate for the door.")] = None,
     wifi_secret: Annotated[Path | None, typer.Option(help="File with the Wi-Fi secret, one line.")] = None,
     db: Annotated[Path, typer.Option(help="Database of menwei listen.")] = Path("upstream.db"),
     reason: Annotated[int, typer.Option(help="Why, a number of the site.")] = 0,
@@ -65,13 +66,14 @@ def parcel(
     pki: tlscli.Folder = None,
 ) -> None:
     """Change settings or keys of a door over the network; it restarts, and goes back if they cut it off."""
-    reached = tlscli.credentials(ca, cert, key, pki)
+    tls = tlscli.credentials(ca, cert, key, pki)
     try:
-        content = content_of(settings, card_keys, tls, wifi_secret)
+        endpoint(broker, tls)
+        content = content_of(settings, card_keys, certificate, wifi_secret)
         store = Store(db)
         try:
             people = {"operator": operator, "approver": approver, "reason": reason}
-            work = deliver(broker, KeyFile.load(keys), store, door, content, **people, say=_say, tls=reached)
+            work = deliver(broker, KeyFile.load(keys), store, door, content, **people, say=_say, tls=tls)
             said = asyncio.run(work)
         finally:
             store.close()

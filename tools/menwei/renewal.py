@@ -21,12 +21,12 @@ from datetime import UTC, datetime, timedelta
 
 import aiomqtt
 
+from menwei import doorkeys
 from menwei.keyfile import KeyFile
 from menwei.parcel import Parcel
 from menwei.pki import RENEW_DAYS, START, Pki
 from storage.mac import derive
 from sync import messages
-from sync import upstream as wire
 
 STATE, ASK = "state", "renew/ask"
 _ANSWER = {STATE: "parcel", ASK: "renew"}
@@ -67,10 +67,8 @@ class Renewals:
         Raises:
             Refused: the message is not authentic or lacks what it needs.
         """
+        state = doorkeys.state(self._keys, door, payload)
         key = self._keys.door_key(door)
-        if key is None:
-            raise messages.Refused("no key for this door: add it to the key file")
-        state = wire.parse_state(derive(key, b"state"), payload)
         if leaf == STATE and not (state.get("online") and state.get("cert") and "parcel" in state):
             return []  # away, without TLS, or of a version that takes no parcels
         try:
@@ -85,6 +83,8 @@ class Renewals:
             del self._pending[door]
             self._tell(door, f"holds its new certificate {serial}")
             return []
+        if pending and pending.parcel.key != derive(key, b"parcel"):
+            pending = None  # sealed for the door key before
         if ends - datetime.fromtimestamp(now, UTC) > timedelta(days=RENEW_DAYS) and leaf == STATE:
             return []
         if pending is None or pending.parcel.number <= last or pending.parcel.number < number:
