@@ -41,6 +41,7 @@ _QOS = 1
 _RETRY_S = 2
 _TIME_TRIES = 5
 _TIME_AGAIN_S = 6 * 3600
+TIME_LOOK_S = 60  # how often upstream looks whose time is due: a quiet door says no state for days
 _RESEND_S = 5
 _DOUBT_S = 600  # the door wants a doubted time confirmed, firmware/clockrules.py
 _OPERATOR_UPSTREAM = 1
@@ -100,6 +101,7 @@ class Upstream(Orders):
         self._lists.again = self._send_list_again
         self._client: aiomqtt.Client | None = None
         self._task: asyncio.Task | None = None
+        self._timer: asyncio.Task | None = None
         self._replayed: Command | None = None
         self._tasks: set[asyncio.Task] = set()
         self._past: dict[str, deque[bytes]] = {}
@@ -118,13 +120,16 @@ class Upstream(Orders):
             waiting.cancel()
             await self.stop()
             raise OSError(f"no answer from the broker at {self._address[0]}:{self._address[1]} within {timeout_s} s")
+        self._timer = asyncio.create_task(self._keep_time())
 
     async def stop(self) -> None:
         """End the connection."""
-        task, self._task = self._task, None
-        while task and not task.done():
-            task.cancel()  # until Python 3.12 a wait_for that just came to its end swallows it
-            await asyncio.wait((task,), timeout=1)
+        tasks = {task for task in (self._task, self._timer) if task}
+        self._task = self._timer = None
+        while tasks:
+            for task in tasks:
+                task.cancel()  # until Python 3.12 a wait_for that just came to its end swallows it
+            _, tasks = await asyncio.wait(tasks, timeout=1)
 
     async def _run(self) -> None:
         host, port = self._address
@@ -305,6 +310,19 @@ class Upstream(Orders):
         seconds = int(await self._look_at_clock()) - UNIX_2020
         order = messages.OP_SET_TIME, seconds, TIME_DEADLINE_S
         await self.order(door, *order, operator=_OPERATOR_UPSTREAM)
+
+    async def _keep_time(self) -> None:
+        """A door whose time comes from nowhere else holds it for a day; it gets ours four times as often."""
+        while True:
+            await asyncio.sleep(TIME_LOOK_S)
+            try:
+                now = await self._look_at_clock()
+                for door, session in list(self.sessions.items()):
+                    if self._client and session.time_tries and now - session.time_sent_at >= _TIME_AGAIN_S:
+                        session.time_done, session.time_tries = False, 0
+                        await self._send_time(door, session)
+            except (NoSession, aiomqtt.MqttError, sqlite3.Error) as error:
+                _log.warning("no time could be sent: %s; trying again in %d s", error, TIME_LOOK_S)
 
     async def _result(self, door: str, payload: bytes) -> None:
         operation, result, number, nonce = doorkeys.result(self._keys, door, payload)
