@@ -42,7 +42,9 @@ def apply(service, number):
             return messages.REFUSED_BY_DOOR
         keys = Keys(esp32.NVS("menwei"), board.ROOT)
         keys.load()
-        if not _open(path, keys.purpose(b"secret")):
+        # The certificate that works must stay, whichever of the two it is.
+        shown = link.connected and link.certificate
+        if not _open(path, keys.purpose(b"secret"), b" " + shown[0].encode() if shown else b""):
             return messages.REFUSED_BY_DOOR
         if link.connected:
             _settle()
@@ -77,14 +79,15 @@ def _settle():
         pass
 
 
-def _open(path, key):
-    """Decrypt into another file; return False if the padding is wrong, which a right MAC leaves to the sender."""
+def _open(path, key, shown):
+    """Decrypt into another file, behind number, kind and `shown`; return False if the padding is wrong, which a right
+    MAC leaves to the sender."""
     left = os.stat(path)[6] - _BLOCK - _MAC
     buf = bytearray(_PIECE)
     with open(path, "rb") as source, open(board.ROOT + _PLAIN, "wb") as target:
         header = source.read(_BLOCK)
         cipher = aes(key, _CBC, source.read(_BLOCK))
-        target.write(b"%d %d\n" % (unpack_from("<I", header, 4)[0], header[1]))
+        target.write(b"%d %d%s\n" % (unpack_from("<I", header, 4)[0], header[1], shown))
         left -= _BLOCK
         while left:
             piece = memoryview(buf)[: min(left, _PIECE)]

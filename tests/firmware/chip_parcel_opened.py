@@ -90,6 +90,14 @@ class Opened(TestCase):
                 self.assertEqual(file.read(), b"7 %d\n" % (1 + length % 2) + plain)
             self.assertEqual(self.service.restarts, 1)
 
+    def test_it_says_which_certificate_works(self):
+        self.stage(b"0123456789abcde\x01", 2)
+        self.service.link.connected = True
+        self.service.link.certificate = ["0102", 9]
+        self.assertEqual(self.apply(), messages.DONE)
+        with open(ROOT + "/provision.parcel", "rb") as file:
+            self.assertEqual(file.readline(), b"7 2 0102\n")
+
     def test_what_is_not_whole_or_another_one_stays(self):
         self.stage(b"0123456789abcde\x01")
         self.assertEqual(self.apply(8), messages.REFUSED_BY_DOOR)
