@@ -141,6 +141,8 @@ def take_parcel(root, keys, store):
         if keys.lost:
             keys.load()
         plan = _Plan(root, given, keys, store, False)
+        if plan.settings["desk"] and not plan.before["desk"]:
+            raise ValueError("desk: a door does not become one by the network, it would serve nobody and hear nothing")
         old = None
         key = plan.door_key
         if key and not keys.is_door_key(key):

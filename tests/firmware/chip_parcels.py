@@ -34,6 +34,7 @@ class Taken(Base):
             {"wifi_secret": "other", "door_key": "00" * 31},
             {"wifi_secret": "other", "tls": {"ca": "00"}},
             {"wifi_secret": 3},
+            {"settings": {"desk": True}},
             {"wifi_secret": "s" * 65, "settings": {"open_s": 9}},
             {
                 "tls": {"ca": "00" * 3990, "certificate": "00" * 90, "key": "00", "serial": "01", "until": 9},
