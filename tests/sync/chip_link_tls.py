@@ -105,7 +105,7 @@ class Needs(TestCase):
             for renew_port, turns in ((0, (b"2", b"1", b"2")), (9, (b"2", b"1", b"r2", b"r1", b"2"))):
                 link = link_with_tls(root, renew_port=renew_port)
                 used = []
-                credentials.context = lambda ca, *own: used.append((b"" if own else b"r") + ca[2:])
+                credentials.context = lambda ca, *own, used=used: used.append((b"" if own else b"r") + ca[2:])
                 for failures in range(0, 3 * len(turns), 3):
                     link.tls_failures = failures
                     credentials.prepare(link)
