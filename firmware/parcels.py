@@ -33,12 +33,13 @@ _PIECE = const(256)
 def apply(service, number):
     """Have the parcel with this number taken over by a start that follows soon; return the result.
 
-    REFUSED_BY_DOOR: it is not there, not whole, or there is no room for it; `state` tells how far it is. BUSY: one
-    waits for its start already. A page that is repeated until then costs no flash, and nothing takes its place.
+    REFUSED_BY_DOOR: it is not there, not whole, or there is no room for it; `state` tells how far it is. BUSY: it waits
+    for its start already. A page that is repeated until then costs no flash.
     """
     try:
-        os.stat(board.ROOT + _READY)
-        return messages.BUSY
+        with open(board.ROOT + _READY, "rb") as file:
+            if file.readline().split()[:1] == [b"%d" % number]:
+                return messages.BUSY
     except OSError:
         pass
     link = service.recorder.link

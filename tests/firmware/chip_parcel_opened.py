@@ -104,11 +104,11 @@ class Opened(TestCase):
         self.stage(b"0123456789abcde\x01", 2)
         self.assertEqual(self.apply(), messages.DONE)
         with open(ROOT + "/provision.parcel", "wb") as file:
-            file.write(b"as it was")
+            file.write(b"7 2\nas it was")
         for _ in range(3):
             self.assertEqual(self.apply(), messages.BUSY)
         with open(ROOT + "/provision.parcel", "rb") as file:
-            self.assertEqual(file.read(), b"as it was")
+            self.assertEqual(file.read(), b"7 2\nas it was")
         self.assertEqual(self.service.restarts, 1)
         self.assertFalse("provision.tmp" in os.listdir(ROOT))
 
