@@ -58,6 +58,14 @@ def _number(value: object) -> int:
     return number
 
 
+def _bytes(value: object, length: int) -> bytes:
+    """So many bytes in hex; ValueError or TypeError for all else."""
+    data = bytes.fromhex(value)
+    if len(data) != length:
+        raise ValueError(f"{value!r:.40} has not {length} bytes")
+    return data
+
+
 class Upstream(Orders):
     """One connection to one broker for all doors of a site.
 
@@ -245,7 +253,7 @@ class Upstream(Orders):
             self._changed(door)
             return
         try:
-            epoch, chain = bytes.fromhex(state["epoch"]), bytes.fromhex(state["chain"])
+            epoch, chain = _bytes(state["epoch"], 4), _bytes(state["chain"], 7)
             head, gone = _number(state["head"]), max(_number(state["acked"]), _number(state["oldest"]) - 1)
             session = self._session(door, state, now, retained)
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
@@ -267,11 +275,11 @@ class Upstream(Orders):
 
     def _session(self, door: str, state: dict, now: float, retained: bool) -> Session | None:
         # Everything is read before anything is changed. None: the state was overtaken by a later one.
-        nonce = bytes.fromhex(state["nonce"])
+        nonce = _bytes(state["nonce"], 16)
         up, clock = _number(state["up"]), state["clock"]
         if clock not in _CLOCKS:
             raise ValueError("clock")
-        office_epoch, revision = bytes.fromhex(state["list"][0]), _number(state["list"][1])
+        office_epoch, revision = _bytes(state["list"][0], 4), _number(state["list"][1])
         at = now
         if retained and state["clock"] == "synchronised":
             at = _number(state["t"]) + UNIX_2020  # the broker kept it for a while; the door's own clock says since when
