@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from menwei.doorlist import DoorList
 from menwei.keyfile import KeyFile
 from menwei.liststore import Pass
-from menwei.session import Session, number
+from menwei.session import Session, number, octets
 from menwei.store import Finding, Store
 from storage.mac import derive
 from sync import upstream as wire
@@ -67,12 +67,12 @@ class Lists:
         Raises:
             KeyError, TypeError, ValueError, IndexError: a member is distorted; nothing was taken over.
         """
-        held = bytes.fromhex(state["list"][0]), number(state["list"][1])
+        held = octets(state["list"][0], 4), number(state["list"][1])
         page = state.get("page")
         if page is not None:
-            page = bytes.fromhex(page[0]), number(page[1]), number(page[2])
-        digests = [bytes.fromhex(digest) for digest in state.get("digests", ())]
-        if digests and [len(digest) for digest in digests] != [_DIGEST, _DIGEST]:
+            page = octets(page[0], 4), number(page[1]), number(page[2])
+        digests = [octets(digest, _DIGEST) for digest in state.get("digests", ())]
+        if len(digests) not in (0, 2):
             raise ValueError("digests")
         slots = number(state["cards"][2]) if "cards" in state else 0
         session.office_epoch, session.revision = held
