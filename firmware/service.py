@@ -89,6 +89,7 @@ class Service:
         # The office must know which tombstones a door no longer has.
         note = self.recorder.note
         self.allowlist.giving_way = lambda pseudonym: note(record.DROPPED, 0, pseudonym)
+        self.allowlist.counted = self.recorder.changed  # and compare the digests
 
     async def run(self):
         """Serve the door for ever."""
@@ -257,7 +258,8 @@ class Service:
             self._left_out = False
         else:
             self.recorder.alarm_off(record.ALARM_LIST_FULL)
-        self.recorder.note(record.LIST, 0, None, to_revision)
+        # With the office epoch in the pseudonym's place: the office proves by it what the door held, and since when.
+        self.recorder.note(record.LIST, 0, self.allowlist.office_epoch.to_bytes(7, "little"), to_revision)
         self.log.info("list", "updated", revision=to_revision)
 
     def list_full(self, pseudonym):

@@ -88,6 +88,7 @@ class Allowlist:
         self._changed = False  # since the last idle work
         self._turn = 0  # spares are taken in turn
         self.giving_way = None  # called with the pseudonym of a tombstone that is about to go; False keeps it
+        self.counted = None  # called when all was read and counted: `digest` is known
         self.errors = 0  # operations that the flash refused, since start
         self.repairs = 0  # triples and headers that disagreed, since start
         self.dropped = 0  # tombstones that gave way, since start
@@ -257,6 +258,7 @@ class Allowlist:
         """Make one page of the list be what the office says: storage/cardpages.py. A generator."""
         from storage import cardpages
 
+        self._changed = True
         return cardpages.reconcile(self, office_epoch, revision, first, last, cards)
 
     def _change(self, logical):

@@ -128,6 +128,8 @@ def care(cards, logical, key=None, entries=()):
             cards._counted += 1
             _merge(cards, part)
             cards.torn += torn
+            if cards.counted and cards._counted == cards._logicals:
+                cards.counted()
         gain = used - kept
         # At two thirds of the room that a rewrite gives: later, lookups get long; earlier, flash wears.
         if not pressing and (gain < 8 or 3 * gain < 2 * (SLOTS - kept)):

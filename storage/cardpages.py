@@ -20,6 +20,8 @@ from storage.packing import pack, whole
 def reconcile(cards, office_epoch, revision, first, last, page):
     """Make one page of the list be what the office says; a generator, each step is about one change.
 
+    It yields the pseudonym of a card for which there was no room, else None.
+
     It may be stopped anywhere and given again. A change by other ways between two steps ends it: the page then has to
     be given again, or another reconciliation begun.
 
@@ -40,6 +42,8 @@ def reconcile(cards, office_epoch, revision, first, last, page):
         raise ValueError("cards: pages come in order, the next one begins at position %d" % done)
     if office_epoch == cards.office_epoch and revision < cards.revision:
         raise ValueError("cards: revisions never go back, this list has %d" % cards.revision)
+    if under_way and office_epoch == under_way[0] and revision < under_way[1]:
+        raise ValueError("cards: a reconciliation towards revision %d is under way" % under_way[1])
     cardrevision.make_slot(office_epoch, revision)
     known = bytearray()
     scratch = bytearray(16)
@@ -48,6 +52,10 @@ def reconcile(cards, office_epoch, revision, first, last, page):
         if not first <= _position(card[1], cards._logicals) < last or card[0] not in (LIVE, SUSPENDED, REVOKED):
             raise ValueError("cards: a card does not belong to this page")
         known += card[1][1:]
+    if not under_way or under_way[:2] != (office_epoch, revision):
+        # Known before the first change: a delta must not go on from where the list no longer stands.
+        cardrevision.set_progress(cards, office_epoch, revision, 0)
+        under_way = cards.reconciling
     full = None
     for work in (
         # Revocations first: in place they need no room. What shall go makes room for what shall come.
@@ -57,7 +65,7 @@ def reconcile(cards, office_epoch, revision, first, last, page):
     ):
         for problem in work:
             full = problem or full
-            yield
+            yield problem and problem.pseudonym
             if cards.reconciling is not under_way or (cards.office_epoch, cards.revision) != state_before:
                 return
     if last == end:
@@ -87,6 +95,7 @@ def _make_exact(cards, page):
                 cardchange.apply(cards, card[0], card[1], card[2:], True)
             except ListFull as error:
                 full = error
+                full.pseudonym = card[1]
         yield full
 
 

@@ -1,4 +1,4 @@
-"""Carries out what upstream orders: list deltas and commands. The rare half of sync/link.py.
+"""Carries out what upstream orders: list deltas, pages and commands. The rare half of sync/link.py.
 
     result = await downlink.change_list(link, payload)
     result = downlink.command(link, payload, retained)
@@ -13,6 +13,7 @@ from micropython import const
 from storage.allowlist import ListFull
 from sync import messages, orders
 
+_PAGE = const(2)
 _MOST_RESULTS = const(4)
 # Eight refused commands in a row are recorded and answered, then one in 10 s: each record costs flash.
 _REFUSAL_S = const(10)
@@ -34,14 +35,25 @@ _APPROVED = (
 
 
 async def change_list(link, payload):
-    """Apply a delta; return the result that tells what became of it."""
+    """Apply a delta or a page; return the result that tells what became of it."""
+    if len(payload) > 1 and payload[1] == _PAGE:
+        from sync import pages
+
+        return await pages.take(link, payload)
     delta = orders.parse_delta(link._purpose(b"list"), payload)
     allowlist = link._allowlist
     revision = allowlist.revision
+    reaches = revision == delta.from_revision  # the delta takes the list to a revision
+    # A reconciliation may have brought parts of the list further already: only what goes on from there is newer than
+    # all of it, and that is taken at once, because it may be a cancellation.
+    under_way = allowlist.reconciling
+    applies = under_way[:2] == (delta.epoch, delta.from_revision) if under_way else reaches
     if revision and delta.epoch != allowlist.office_epoch:
-        return messages.MALFORMED
+        reaches = False
+        if not applies or not under_way:
+            return messages.MALFORMED
     try:
-        if delta.from_revision == revision:
+        if applies:
             problem = None
             for index in range(delta.count):
                 fate = delta.fate(index)
@@ -62,8 +74,15 @@ async def change_list(link, payload):
                 await asyncio.sleep_ms(0)  # a card may be waiting
             if problem:
                 raise problem
-            allowlist.set_revision(delta.epoch, delta.to_revision)
-            link._host.list_changed(revision, delta.to_revision)
+            if reaches:
+                allowlist.set_revision(delta.epoch, delta.to_revision)
+                link._host.list_changed(revision, delta.to_revision)
+            if under_way:
+                # Below the position the list was right before and is now: the pages go on. A power cut before this
+                # lets them begin anew.
+                from storage import cardrevision
+
+                cardrevision.set_progress(allowlist, delta.epoch, delta.to_revision, under_way[2])
     finally:
         link.state_changed()
 

@@ -41,6 +41,7 @@ _KEPT_S = const(10)  # a delta or a command is often followed by more
 _ON_DEMAND = (
     "sync.downlink",
     "sync.orders",
+    "sync.pages",
     "sync.parcels",
     "sync.credentials",
     "sync.renewal",
@@ -159,7 +160,7 @@ class Link:
                     serve = credentials.prepare(self)
                     ondemand.drop(_ON_DEMAND)
                 await serve()
-            except (OSError, ValueError, MemoryError) as error:  # TLS raises ValueError
+            except Exception as error:  # a fault of ours, too: the pauses stay, and Wi-Fi has one task
                 self.last_error = error
                 host.link_failed(error)
             if self._dialer.spoken and not client.greeted:
@@ -207,6 +208,9 @@ class Link:
                         "parcel": self.parcel,
                     }
                 )
+                under_way = allowlist.reconciling
+                if under_way:
+                    members["page"] = [under_way[0].to_bytes(4, "little").hex(), under_way[1], under_way[2]]
                 wire = messages.build_state(self._purpose(b"state"), members)
                 self._state_due = not self._publish(b"state", wire, True)
             if self._state_due:

@@ -16,12 +16,12 @@ import errno
 
 from micropython import const
 
-_CONNECT = const(0x10)
+from storage import ondemand
+
 _CONNACK = const(0x20)
 _PUBLISH = const(0x30)
 _PUBLISH_1 = const(0x32)  # with QoS 1
 _PUBACK = const(0x40)
-_SUBSCRIBE = const(0x82)
 _SUBACK = const(0x90)
 _PINGREQ = b"\xc0\x00"
 _PINGRESP = const(0xD0)
@@ -52,14 +52,6 @@ _PACKET = const(2)
 _KEEP = const(3)
 
 _MOST_CONTROLS = const(8)
-
-
-def _packet(head, body, prefix, texts, after):
-    # Only for packets of our own settings, far below 16 KB.
-    for text in texts:
-        body += bytes((0, len(prefix) + len(text))) + prefix + text + after
-    length = len(body)
-    return bytes((head, length) if length < 128 else (head, length & 127 | 128, length >> 7)) + body
 
 
 def _broken():
@@ -184,15 +176,19 @@ class Mqtt:
     async def run(self):
         """Connect, subscribe and serve until something breaks; always ends with an exception."""
         self.greeted = False
+        from sync import dialling
+
         try:
+            # What is made here is not kept: a connection is rare, and RAM is rarer.
+            self._greeting = dialling.greeting(self)
             stream = await asyncio.wait_for_ms(self._dialer.open(), self._timeout * self._tick_ms)
         except asyncio.TimeoutError:
             raise OSError(errno.ETIMEDOUT, "no answer from the broker")
+        finally:
+            ondemand.drop(dialling.MODULES)
+            dialling = None  # else this frame keeps it
         self._stream = stream
-        # What is made of them here is not kept: a connection is rare, and RAM is rarer.
-        keepalive_s = self._keepalive_s
-        head = b"\x00\x04MQTT\x04" + bytes((self.flags, keepalive_s >> 8, keepalive_s & 255))
-        self._controls = [_packet(_CONNECT, head, b"", self.texts, b"")]
+        self._controls = [self._greeting[0]]
         since = [_NOTHING] * len(self._since)
         self._now = since[_STAGE] = 1
         for slot in list(self._pending):
@@ -319,7 +315,8 @@ class Mqtt:
                     raise OSError(_EACCES, "refused by the broker, code %d" % rx[1])
                 self._dialer.worked()
                 self.greeted = True
-                self._controls.append(_packet(_SUBSCRIBE, b"\x00\x01", self._prefix, self.topics, b"\x01"))
+                self._controls.append(self._greeting[1])
+                self._greeting = None
             elif head == _SUBACK and length == 2 + len(self.topics) and self.greeted:
                 if max(rx[2:length]) > 1:
                     raise OSError(_EACCES, "a subscription is refused")

@@ -9,17 +9,13 @@ dialer.worked()                     # keep the address: a broker answered there
 """
 
 import asyncio
-import errno
 import random
-import socket
 
 from micropython import const
 
-# At most this many failed attempts go to the same address before the name is looked up again.
-_LOOK_UP_AFTER = const(5)
+from storage import ondemand
 
 _LOOK_MS = const(250)
-_LOOKS = const(80)  # 20 s to join and to get an address
 _CHECK_MS = const(2000)
 _RESTART_AFTER = const(4)
 _RADIO_OFF_MS = const(500)
@@ -90,21 +86,10 @@ class Wifi:
             if not self.up():
                 while not self._allowed():
                     await sleep_ms(_LOOK_MS)
-                try:
-                    wlan.active(True)
-                    # The driver must neither sleep between beacons (an answer would take 100 ms more) nor try again
-                    # by itself.
-                    wlan.config(pm=wlan.PM_NONE, reconnects=0)
-                    wlan.disconnect()
-                    wlan.connect(self._ssid, self._secret)
-                    for _ in range(_LOOKS):
-                        await sleep_ms(_LOOK_MS)
-                        if self.up():
-                            break
-                    else:
-                        wlan.disconnect()
-                except OSError:
-                    pass  # the driver's own words tell nothing that the next attempt would not
+                from sync import dialling
+
+                await dialling.join(self)
+                ondemand.drop(dialling.MODULES)
             pause_ms = _CHECK_MS
             if self.up():
                 self.failures = 0
@@ -135,37 +120,10 @@ class Dialer:
         self._failures = 0
 
     def open(self):
-        """Return a stream: asyncio.open_connection without its look-up, and without a socket lost when cancelled.
+        """Return a stream; to be awaited (sync/dialling.py)."""
+        from sync import dialling
 
-        To be awaited. A plain generator, because it yields to the loop as asyncio's own streams do.
-        """
-        self.spoken = False
-        if not self._address or self._failures >= _LOOK_UP_AFTER:
-            self._failures = 0  # if there is no answer the old one is tried again
-            self._address = socket.getaddrinfo(self._host, self.port, 0, socket.SOCK_STREAM)[0]
-        self._failures += 1
-        address = self._address
-        sock = socket.socket(*address[:3])
-        try:
-            sock.setblocking(False)
-            # IPPROTO_TCP, TCP_NODELAY: else Nagle keeps a batch back behind a PUBACK until the broker's TCP has
-            # confirmed that, which takes 40 ms.
-            sock.setsockopt(6, 1, 1)
-            try:
-                sock.connect(address[-1])
-            except OSError as error:
-                if error.errno != errno.EINPROGRESS:
-                    raise
-            # The connection stands or has failed when the socket can be written to.
-            yield asyncio.core._io_queue.queue_write(sock)
-            if self.context:
-                from sync.tlsstream import TlsStream
-
-                return TlsStream(sock, self.context, self._host, self)
-            return asyncio.StreamReader(sock)
-        except BaseException:
-            sock.close()
-            raise
+        return dialling.connect(self)
 
     def worked(self):
         """Keep the address: a broker answered there."""

@@ -68,6 +68,8 @@ class TlsStream:
         while self._steps.shaking:
             yield from asyncio.sleep_ms(_TURN_MS)
         while True:
+            # Never without a turn for the others: who sends without a pause must not keep the door to himself.
+            yield from asyncio.sleep_ms(0)
             count = self._tls.readinto(buf)
             if count is not None:
                 return count

@@ -21,6 +21,7 @@ _BATCH_HEADER = const(24)
 _SLOT = const(32)
 _MAX_SLOTS = const(32)
 _DELTA_HEADER = const(16)
+_PAGE_HEADER = const(20)
 _CHANGE = const(16)
 _MAX_STATE = const(2048)
 # A parcel: its kinds, and what fits.
@@ -124,6 +125,20 @@ def build_delta(key, epoch, from_revision, to_revision, changes):
     pack_into("<II", data, 8, from_revision, to_revision)
     data = bytes(data) + b"".join(changes)
     return data + mac(key, data, len(data))
+
+
+def build_page(key, nonce, epoch, revision, first, last, cards):
+    """Return a page of a full list for the session `nonce`: all cards, each made by `pack_change`, in [first, last).
+
+    Operations of cards are states here: 1 live, 2 suspended, 3 revoked. `first` and `last` are positions
+    (docs/flash-formats.md, "Reconciliation"), in one sector.
+    """
+    data = bytearray(_PAGE_HEADER)
+    pack_into("<BBH", data, 0, 1, 2, len(cards))
+    data[4:8] = epoch
+    pack_into("<III", data, 8, revision, first, last)
+    data = bytes(data) + b"".join(cards)
+    return data + mac(key, data + nonce, len(data) + len(nonce))
 
 
 def command_body(operation, reason, nonce, number, deadline_s, operator, approver=0, argument=0):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import threading
@@ -39,7 +40,7 @@ def _part(folder, wanted):
     """Compile those lines of a door's resident module that come from some modules, under the same name."""
     origins = json.loads(LINES.read_text())["door"]
     lines = (DOOR / "door.py.txt").read_text().splitlines(keepends=True)
-    text = "".join(line for line, (module, _) in zip(lines, origins, strict=True) if wanted(module))
+    text = "".join(line for line, (module, *_) in zip(lines, origins, strict=True) if wanted(module))
     path = Path(folder) / "part.py"
     path.write_text("import asyncio\nfrom micropython import const\nfrom hashlib import sha256\n" + text)
     compile_file(path, path.with_name("door.mpy"), "door")
@@ -52,6 +53,10 @@ def link_heap():
     for wanted in (lambda module: module in SHARED or module.startswith("sync."), lambda module: module in SHARED):
         with tempfile.TemporaryDirectory() as folder:
             _part(folder, wanted)
+            if wanted("sync.link"):  # these are no part of the resident module
+                (Path(folder) / "sync").mkdir()
+                for name in ("dialling", "tlsstream"):
+                    shutil.copy(DOOR / f"sync/{name}.mpy", Path(folder) / "sync")
             figures.append(run32("link_door32.py", folder))
     return {name: value - figures[1][name] for name, value in figures[0].items()}
 

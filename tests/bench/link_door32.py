@@ -1,6 +1,7 @@
 # The heap of a door's link on the 32-bit MicroPython, run in phases by heap32.mjs: sync/ as a door carries it, its
 # objects and buffers, connected to a canned broker and with the state published. What the link is given (keys, journal,
-# list, host) stands before it is counted; asyncio's streams, counted with the whole door, and TLS are no part of it.
+# list, host) stands before it is counted; asyncio's streams, counted with the whole door, and
+# the TLS library are no part of it; our stream on top of that library is.
 import asyncio
 import gc
 import sys
@@ -98,6 +99,7 @@ journal.oldest = lambda: 1
 allowlist = Thing()
 allowlist.office_epoch = 1
 allowlist.revision = 5
+allowlist.reconciling = None
 host = Thing()
 host.state = lambda: {"door": "secured", "lock": "locked", "alarms": [], "clock": "floor", "t": 5, "sw": "0.1"}
 host.may_connect = lambda: True
@@ -118,6 +120,10 @@ gc.collect()
 # --- 0 ms: its code
 try:
     from sync.link import Link
+    from sync.mqtt import Mqtt
+    from sync.network import Backoff, Dialer, Wifi
+
+    __import__("sync.tlsstream")
 except ImportError:
     Link = None  # the module without it, to be compared with
 gc.collect()
@@ -127,6 +133,8 @@ print("@code", memory())
 if Link:
     link = Link(settings, keys, journal, allowlist, host)
     link._dialer.open = open_stream
+    for each in (Link, Mqtt, Backoff, Dialer, Wifi):
+        each.__init__ = None  # as firmware/forget.py does when a door is put together
 gc.collect()
 
 # --- 0 ms: its tasks

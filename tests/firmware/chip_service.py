@@ -142,6 +142,8 @@ class Passage:
 
 
 class Allowlist:
+    office_epoch = 0xFEDCBA98
+
     def fill(self):
         return 3, 1, 254
 
@@ -486,7 +488,9 @@ class Doors(TestCase):
         self.assertEqual(self.service.state()["alarms"], [alarm])
         self.service.list_changed(6, 7)
         self.assertEqual(self.service.state()["alarms"], [])
-        kinds = [entry[:2] for entry in self.taken()]
+        taken = list(self.taken())
+        kinds = [entry[:2] for entry in taken]
+        self.assertEqual([entry[2] for entry in taken if entry[0] == record.LIST], [b"\x98\xba\xdc\xfe\0\0\0"] * 2)
         alarms = [(record.ALARM, alarm)] * 2
         self.assertEqual(kinds, alarms + [(record.LIST, 0), (record.ALARM_ENDED, alarm), (record.LIST, 0)])
 

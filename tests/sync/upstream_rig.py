@@ -87,6 +87,7 @@ class Allowlist:
         self.office_epoch = int.from_bytes(office_epoch, "little")
         self.revision = revision
         self.calls = []
+        self.reconciling = None
         self.full = ()  # names of changes for which there is no room
 
     def put(self, *change):

@@ -72,7 +72,9 @@ class Week:
             await self.do(step)
             left = end - self.site.door.unix
             if left > 0:
+                began = time.monotonic()
                 await self.pass_time(self.random.expovariate((len(plan) - number) / left))
+                self.said[-1] += f", then {time.monotonic() - began:.1f} s"
         await self.settle()
 
     async def do(self, step):

@@ -57,9 +57,11 @@ class FakeDoor:
         self.task = asyncio.create_task(self._listen())
 
     async def disconnect(self):
-        if self.task:
-            self.task.cancel()
-            await asyncio.gather(self.task, return_exceptions=True)
+        while self.task and not self.task.done():
+            self.task.cancel()  # until Python 3.12 a wait_for that just came to its end swallows it
+            await asyncio.wait((self.task,), timeout=1)
+        if self.task and not self.task.cancelled() and not isinstance(self.task.exception(), aiomqtt.MqttError | None):
+            raise self.task.exception()
         with contextlib.suppress(aiomqtt.MqttError):  # the broker may be gone
             await self._stack.aclose()
 
@@ -70,11 +72,12 @@ class FakeDoor:
             if leaf == "event/ack":
                 await self.acks.put(messages.parse_ack(self._key(b"event-ack"), message.payload))
             elif leaf == "list":
-                await self._list(orders.parse_delta(self._key(b"list"), message.payload))
+                await self._list_message(message.payload)
             else:
                 await self._command(message.payload)
 
-    async def _list(self, delta):
+    async def _list_message(self, payload):
+        delta = orders.parse_delta(self._key(b"list"), payload)
         await self.deltas.put(delta)
         if self.answers and delta.from_revision == self.list[1]:
             self.list = [delta.epoch.to_bytes(4, "little"), delta.to_revision]

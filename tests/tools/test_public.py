@@ -244,7 +244,7 @@ async def test_since_survives_a_restart_of_upstream(broker, tmp_path, key_path):
             await door.state(clock="held", up=20)
             await asyncio.sleep(0.8)
             assert all_of_us.json == before
-            await door.state(door="open")
+            await door.state(door="open", up=21)
             await all_of_us.until(lambda: all_of_us.json["door"] == "open")
             assert all_of_us.json["since"] > before["since"]
 

@@ -177,6 +177,14 @@ def test_names_of_others_and_of_exceptions_stay():
     assert set(Slim({"sync.x": module}, foreign({Path("board.py"): board})).short) == {"Thing"}
 
 
+def test_an_imported_module_keeps_its_name_though_an_attribute_of_ours_has_the_same():
+    loads = "import tls\nfrom network import wlan\n\n\ndef context():\n    return tls.SSLContext(wlan)\n"
+    holds = "class Thing:\n    def __init__(self, given):\n        self.tls = self.wlan = given\n"
+    slim = Slim({"sync.x": loads, "firmware.y": holds})
+    assert set(slim.short) == {"Thing", "context"}
+    assert "tls.SSLContext(wlan)" in slim.text("sync.x")
+
+
 def test_no_class_of_a_door_has_one_short_name_for_two():
     """Looked at as text, apart from how the short names are found."""
     texts = {".".join(path.with_suffix("").parts): (ROOT / path).read_text() for path in sources(SERVICE)}

@@ -159,10 +159,60 @@ async def test_a_journal_that_was_cut_short_is_noticed_by_its_head(world):
         world.door.record(record.GRANTED)
     await world.door.send_batch(1)
     await world.door.next_ack()
+    world.now += 15
+    world.door.nonce, world.door.up = bytes(16), 4
     await world.door.state(head=2)
     await world.found("truncated")
     await world.door.state(chain="00" * 7)
     await world.found("fork")
+
+
+@pytest.mark.parametrize("ahead_s", [0, 4, 300])
+async def test_a_state_that_was_overtaken_is_no_journal_cut_short(world, ahead_s):
+    """Of the same session, from before it by `up`, from before what came in it, or from an earlier session."""
+    await world.join()
+    first = world.door.nonce
+
+    async def heard(**members):
+        await world.door.state(**members)
+        await world.door.send_batch(1)
+        await world.door.next_ack()
+
+    for number in range(3):
+        world.door.record(record.GRANTED)
+        world.now += ahead_s
+        world.door.up += ahead_s
+        await world.door.send_batch(number + 1)
+        await world.door.next_ack()
+        await heard(head=number, up=world.door.up - ahead_s)  # said before the record, came behind it
+    await heard()
+    await heard(head=1, up=10)
+    world.door.nonce, world.door.up = bytes(16), 0
+    world.now += 5
+    world.door.record(record.GRANTED)
+    await world.door.send_batch(4)
+    await world.door.next_ack()
+    await heard(head=3)  # the first one of its session, overtaken by a batch
+    world.now += 3600
+    await heard(head=2, nonce=first.hex(), up=10 + 3 * ahead_s)
+    await heard(up=3600)
+    assert world.store.findings() == []
+    assert world.upstream.sessions[DOOR].nonce == bytes(16)
+    # A journal that is really cut short is told, in the same session as well.
+    await world.door.state(head=3, up=3601)
+    await world.found("truncated")
+
+
+@pytest.mark.parametrize(
+    "value", [10**400, float("inf"), float("nan"), -1, 1 << 30], ids=["huge", "inf", "nan", "-1", "2^30"]
+)
+@pytest.mark.parametrize("member", ["up", "head", "acked", "oldest", "revision"])
+async def test_a_number_that_no_door_has_stops_nothing(world, member, value):
+    await world.door.connect()
+    await world.door.state(**({"list": ["00" * 4, value]} if member == "revision" else {member: value}))
+    await world.found("refused message")
+    await world.door.state()
+    await world.door.next_command()
 
 
 # Commands

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from menwei import brokercli, cardcli, ordercli, parcelcli, pkicli, rekeycli, tlscli
+from menwei import brokercli, cardcli, doorkeycli, ordercli, parcelcli, pkicli, rekeycli, tlscli
 from menwei.broker import split_url
 from menwei.scenario import STEPS, ScenarioError, parse
 from menwei.simdoor import SimError
@@ -37,6 +37,7 @@ app.add_typer(cardcli.app, name="card")
 app.command()(parcelcli.parcel)
 app.command("order")(ordercli.order)
 app.add_typer(pkicli.app, name="pki")
+app.command("door-keys")(doorkeycli.door_keys)
 app.add_typer(rekeycli.app, name="rekey")
 app.command("broker-files")(brokercli.broker_files)
 console = Console()
@@ -75,6 +76,10 @@ def sim(
     pki: Annotated[
         Path | None, typer.Option(help="Over TLS, the door's certificate too: folder of menwei pki with its CA's key.")
     ] = None,
+    door_port: Annotated[
+        int | None,
+        typer.Option(help="The broker's port for doors, where upstream has one of its own (docs/broker.md)."),
+    ] = None,
     db: Annotated[Path | None, typer.Option(help="Upstream's database; default: in the run's folder.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep flash, database, keys and serial log in this folder.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
@@ -88,7 +93,7 @@ def sim(
             console.print(f"  {form:<24} {meaning}", markup=False, highlight=False)
         return
     seed = random.SystemRandom().randrange(1 << 30) if seed is None else seed
-    folder = keep or Path(tempfile.mkdtemp(prefix="menwei-"))
+    folder = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="menwei-"))  # the door has a folder of its own
     if keep and (keep / "flash.img").exists():
         raise typer.BadParameter(f"{keep} holds a door already; name another folder, or remove it")
     console.print(f"seed {seed}, folder {folder}", highlight=False)
@@ -97,9 +102,9 @@ def sim(
     try:
         if script:
             expectation = expect or path.with_suffix(".expected")
-            work = run.play(parse(path), expectation, folder, seed, _broker(broker), db, console, pki)
+            work = run.play(parse(path), expectation, folder, seed, _broker(broker), db, console, pki, door_port)
         else:
-            work = run.by_hand(parse(path), folder, seed, _broker(broker), db, console, pki)
+            work = run.by_hand(parse(path), folder, seed, _broker(broker), db, console, pki, door_port)
         code = 0 if asyncio.run(work) else 1
         if script == _A_DAY and code == 0:
             console.print("a whole month: make sim SCENARIO=a_month_at_a_door", highlight=False)
@@ -237,6 +242,44 @@ def rate(
     else:
         ratereport.show(report, console, maintenance=maintenance)
     raise typer.Exit(1 if told["reached"] is False else 0)
+
+
+@app.command()
+def proof(
+    card: Annotated[list[str], typer.Argument(help="UID of a card, hex digits; or DOOR:PSEUDONYM.")],
+    keys: Annotated[Path, typer.Option(help="Key file of the doors (mode 0600).")],
+    db: Annotated[Path, typer.Option(help="Database of menwei listen.")] = Path("upstream.db"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Prove that a cancelled card is dead at every door, and since when (docs/protocol.md).
+
+    Ends with 0 if it is confirmed at every door whose list had it, with 1 if not, 2 if a card or a file is wrong.
+    """
+    from menwei import proof as proving
+    from menwei.keyfile import KeyFile
+    from menwei.store import Store
+
+    try:
+        if not db.exists():
+            raise ValueError(f"{db} is not there: name the database of menwei listen with --db")
+        store = Store(db)
+        try:
+            told = proving.of_cards(store, KeyFile.load(keys), card)
+        finally:
+            store.close()
+    except (OSError, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    if as_json:
+        typer.echo(
+            json.dumps({name: [proving.as_json(one) for one in found] for name, found in told.items()}, indent=1)
+        )
+    else:
+        for name, found in told.items():
+            typer.echo(name)
+            for one in found:
+                typer.echo(f"  {proving.as_text(one)}")
+    raise typer.Exit(0 if all(proving.is_dead_everywhere(found) for found in told.values()) else 1)
 
 
 @image.command()

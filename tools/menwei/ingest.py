@@ -16,6 +16,7 @@ from menwei.verify import Damaged, Problem, Record, Run, run
 from sync.upstream import Batch
 
 _AGAIN_S = 15  # a door repeats itself after 20 s or more (sync/link.py); what comes sooner the network has doubled
+_LATE_S = 10  # by which a state may come too late: what was stored before that is no news to the door
 _MOST_CLAIMS = 64  # of one journal; beyond that somebody is playing, and they are forgotten
 _FIELDS = ("seq", "boot", "time", "trust", "uncertainty", "kind", "reason", "detail", "generation", "chain", "raw")
 
@@ -84,11 +85,14 @@ class Ingest:
         claims[seq, raw] = now
         return False
 
-    def judge_state(self, door: str, epoch: bytes, seq: int, chain: bytes, gone: int, retained: bool) -> list[Finding]:
+    def judge_state(
+        self, door: str, epoch: bytes, seq: int, chain: bytes, gone: int, sent_at: float | None
+    ) -> list[Finding]:
         """What is wrong with the head that a door's authentic state claims, compared with what is stored.
 
         Args:
             gone: the door will not send what comes before and including this number: acknowledged, or given up.
+            sent_at: when the door said it, by our clock; None: nobody knows, the broker kept it.
         """
         name = epoch.hex()
         self._gone[door, name] = gone
@@ -96,9 +100,13 @@ class Ingest:
             return [Finding("no key", f"epoch {name}: no start key of it in the key file", name)]
         head = self._store.head(door, name)
         # What the broker kept may be older than what has come since.
-        if head is None or retained or seq > head.seq:
+        if head is None or sent_at is None or seq > head.seq:
             return []
         if seq < head.seq:
+            # What came a moment before the state, or after it, may have overtaken it on its way.
+            since = self._store.received_after(door, name, seq)
+            if since is None or since > sent_at - _LATE_S:
+                return []
             text = f"epoch {name}, record {head.seq}: it is stored here, but the door's journal ends at {seq}"
             return [Finding("truncated", text, name, head.seq)]
         if chain != head.chain:

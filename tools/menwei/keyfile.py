@@ -124,6 +124,11 @@ class KeyFile:
         entry = self._doors.get(door)
         return entry[1].get(epoch) if entry else None
 
+    def journal(self, door: str) -> dict[bytes, bytes]:
+        """Start keys of all journal epochs of a door, by epoch; none if the door is not known."""
+        entry = self._doors.get(door)
+        return dict(entry[1]) if entry else {}
+
     def save(self, path: Path) -> None:
         """Write the file so that only its owner can read it; a power cut leaves the one before."""
         content = {"site": self.site, "doors": {door: self._content(door) for door in self._doors}}
@@ -162,7 +167,9 @@ class KeyFile:
 
     @classmethod
     def load(cls, path: Path) -> KeyFile:
-        """Read a file; PermissionError if others could have read it, too, ValueError if it is none."""
+        """Read a file; PermissionError if others could have read it, too, ValueError if it is none or not there."""
+        if not path.exists():
+            raise ValueError(f"{path} is not there: menwei door-keys makes a key file, --keys names another one")
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
             raise PermissionError(f"{path} can be read by others (mode {mode:04o}); run: chmod 600 {path}")

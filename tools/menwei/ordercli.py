@@ -44,7 +44,7 @@ WORDS: dict[int, str] = {
     messages.DONE: "done",
     messages.WRONG_MAC: "the door does not know this key: its key in the key file is another one than the door has",
     messages.WRONG_SESSION: "the door has connected anew meanwhile: order again",
-    messages.REPLAYED: "the door had this number already: order again",
+    messages.REPLAYED: "the door had this number already: name the database of menwei listen (--db), order again",
     messages.TOO_LATE: "it came too late and was not carried out: order again",
     messages.NOT_APPROVED: "it needs a second person: name an approver",
     messages.UNKNOWN_OPERATION: "the door's software does not know this order: update it",

@@ -23,19 +23,20 @@ _FOLDER = Path("pki")
 
 
 @contextmanager
-def _plain_words() -> Iterator[None]:
+def plain_words() -> Iterator[None]:
     """Turn what can go wrong into one sentence and exit code 1. No message holds a key."""
     try:
         yield
     except FileExistsError as error:
-        _fail(str(error) if error.filename is None else f"{error.filename} is there already and is not replaced")
+        fail(str(error) if error.filename is None else f"{error.filename} is there already and is not replaced")
     except (PkiError, PermissionError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
-def _fail(text: str) -> None:
+def fail(text: str) -> None:
+    """Say what is wrong, and end with 1."""
     typer.echo(text, err=True)
     raise typer.Exit(1)
 
@@ -49,7 +50,7 @@ def init(
     ] = None,
 ) -> None:
     """Make the site's CA."""
-    with _plain_words():
+    with plain_words():
         made = Pki.create(pki, name, crl_url)
         typer.echo(f"{made.folder}: the CA is made; keep a copy of the folder off this machine, encrypted")
 
@@ -61,21 +62,21 @@ def server(
     file: FileName = "server",
 ) -> None:
     """Make a broker's certificate; it lives as long as the CA."""
-    with _plain_words():
+    with plain_words():
         typer.echo(f"{Pki(pki).server(names, file)}: for {', '.join(names)}")
 
 
 @app.command()
 def upstream(pki: Folder = _FOLDER, file: FileName = "upstream") -> None:
     """Make the certificate of upstream's programs (menwei listen and others)."""
-    with _plain_words():
+    with plain_words():
         typer.echo(f"{Pki(pki).upstream(file)}: for upstream")
 
 
 @app.command()
 def reader(pki: Folder = _FOLDER, file: FileName = "reader") -> None:
     """Make a certificate for programs of others, which read the public topics only."""
-    with _plain_words():
+    with plain_words():
         typer.echo(f"{Pki(pki).reader(file)}: for readers of the public topics")
 
 
@@ -87,21 +88,22 @@ def door(
     days: Annotated[int, typer.Option(help="How long it is valid.")] = DOOR_DAYS,
 ) -> None:
     """Make a door's certificate and put it into the door's provisioning file."""
-    with _plain_words():
+    with plain_words():
         site_and_door = split_name(name)
         authority = Pki(pki)
-        content = _provision_of(out)
+        content = provision_of(out)
         if "tls" in content:
-            _fail(f"{out} has a certificate already and it is not replaced; name a new file")
+            fail(f"{out} has a certificate already and it is not replaced; name a new file")
         made = authority.door(*site_and_door, days)
-        _put(out, {**content, "tls": made.provision()})
+        put_provision(out, {**content, "tls": made.provision()})
         typer.echo(
             f"{out}: {name}, serial {made.serial}, until {_day(authority.newest(name).end)}; "
             "delete the file when the door has taken it"
         )
 
 
-def _provision_of(path: Path) -> dict:
+def provision_of(path: Path) -> dict:
+    """What a provisioning file holds; nothing if there is none."""
     if not path.exists():
         return {}
     try:
@@ -113,8 +115,8 @@ def _provision_of(path: Path) -> dict:
     return content
 
 
-def _put(path: Path, content: dict) -> None:
-    """As a whole and with mode 0600: there are keys in it."""
+def put_provision(path: Path, content: dict) -> None:
+    """Write a provisioning file as a whole and with mode 0600: there are keys in it."""
     text = json.dumps(content, indent=1).encode() + b"\n"
     if not path.exists():
         write_new(path, text)
@@ -130,7 +132,7 @@ def revoke(
     pki: Folder = _FOLDER,
 ) -> None:
     """Revoke certificates, and write the list of revoked ones; then give it to the broker and restart that."""
-    with _plain_words():
+    with plain_words():
         authority = Pki(pki)
         gone = authority.revoke(what)
         for entry in gone:
@@ -143,7 +145,7 @@ def revoke(
 @app.command()
 def crl(pki: Folder = _FOLDER) -> None:
     """Write the list of revoked certificates anew, from the index."""
-    with _plain_words():
+    with plain_words():
         authority = Pki(pki)
         path = authority.write_crl()
         count = sum(entry.revoked is not None for entry in authority.entries())
@@ -156,7 +158,7 @@ def list_certificates(
     due: Annotated[bool, typer.Option("--due", help=f"Only what ends within {RENEW_DAYS} days.")] = False,
 ) -> None:
     """List what was issued: serial, name, until when, whether revoked or due. Ends with 1 if --due finds something."""
-    with _plain_words():
+    with plain_words():
         now = datetime.now(UTC)
         shown = [entry for entry in Pki(pki).entries() if not due or _is_due(entry, now)]
         # A name that has a newer certificate is not due, whatever becomes of the old one.

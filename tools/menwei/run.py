@@ -33,6 +33,7 @@ async def play(
     database: Path | None,
     console: Console,
     pki: Path | None = None,
+    door_port: int | None = None,
 ) -> bool:
     """Play a scenario; True if database, journal and expectation agree."""
     began = time.monotonic()
@@ -50,6 +51,7 @@ async def play(
         start_unix=int(scenario.start.timestamp()),
         broker_url=broker,
         pki=pki,
+        door_port=door_port,
         database=database,
         nap_s=scenario.nap_s,
         on_serial=serial,
@@ -91,6 +93,7 @@ async def by_hand(
     database: Path | None,
     console: Console,
     pki: Path | None = None,
+    door_port: int | None = None,
 ) -> bool:
     """Real time, with the mechanics in a process of their own; of the scenario only the cards are used."""
     on_serial = (
@@ -104,6 +107,7 @@ async def by_hand(
         seed=seed,
         broker_url=broker,
         pki=pki,
+        door_port=door_port,
         database=database,
         mechanics=mechanics,
         on_serial=on_serial,

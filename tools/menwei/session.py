@@ -11,6 +11,22 @@ class NoSession(OSError):
     """The door is not there to be commanded."""
 
 
+def number(value: object) -> int:
+    """A number as a door has them; ValueError, OverflowError or TypeError for all else that JSON can say."""
+    found = int(value)
+    if not 0 <= found < 1 << 30:
+        raise ValueError(f"{value!r:.40} is no number below 2^30")
+    return found
+
+
+def octets(value: object, length: int) -> bytes:
+    """So many bytes in hex; ValueError or TypeError for all else."""
+    data = bytes.fromhex(value)
+    if len(data) != length:
+        raise ValueError(f"{value!r:.40} has not {length} bytes")
+    return data
+
+
 @dataclass
 class Command:
     """One command that was sent; `results` are the door's answers to it, the last one of a replay."""
@@ -47,6 +63,7 @@ class Session:
     nonce: bytes
     up: int  # the door's monotonic clock ...
     at: float  # ... at this time of ours
+    began: float  # at the latest, by our clock
     clock: str
     revision: int
     office_epoch: bytes
@@ -55,6 +72,16 @@ class Session:
     time_done: bool = False
     time_doubted: bool = False  # it refused our time until that is confirmed
     time_sent_at: float = 0.0
-    delta: tuple[int, int] | None = None
-    delta_at: float = 0.0
+    # Of its list, as its last state told it.
+    page: tuple[bytes, int, int] | None = None  # full reconciliation under way: office epoch, revision, position
+    digests: list[bytes] = field(default_factory=list)
+    sectors: int = 0  # logical ones of its cards region
+    held_cards: tuple[int, int] = (0, 0)  # live, cancelled
+    alarms: list[int] = field(default_factory=list)
+    journal: tuple[str, int] = ("", 0)  # epoch and newest record
+    differs_at: float | None = None  # since when its digests are others than ours
+    step: tuple | None = None  # the delta or page that was sent last
+    step_at: float = 0.0
+    step_tries: int = 0
+    again: asyncio.Task | None = None
     commands: dict[int, Command] = field(default_factory=dict)

@@ -234,6 +234,10 @@ def _kept(trees):
     kept |= {node.arg for node in nodes if isinstance(node, ast.arg) and node.arg in keywords}
     kept |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
     kept |= {node.asname for node in nodes if isinstance(node, ast.alias) and node.asname}
+    # What comes from a module of somebody else, and that module itself, is called as they call it.
+    for node in nodes:
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module not in trees):
+            kept |= {part for alias in node.names for part in alias.name.split(".")}
     return kept.union(*(module.split(".") for module in trees))
 
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from menwei.liststore import SCHEMA, ListTables
 from menwei.passed import Passed
 from storage import record
 
@@ -56,19 +57,13 @@ CREATE TABLE IF NOT EXISTS commands (
     operator INTEGER NOT NULL, approver INTEGER NOT NULL, reason INTEGER NOT NULL, deadline INTEGER NOT NULL,
     sent_at INTEGER NOT NULL, raw BLOB NOT NULL, result INTEGER, result_at INTEGER
 );
-CREATE TABLE IF NOT EXISTS lists (
-    door TEXT PRIMARY KEY, office_epoch BLOB NOT NULL, forgotten INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS changes (
-    door TEXT NOT NULL, revision INTEGER NOT NULL, change BLOB NOT NULL, PRIMARY KEY (door, revision)
-);
 CREATE TABLE IF NOT EXISTS counters (
     card TEXT NOT NULL, counter INTEGER NOT NULL, counted INTEGER NOT NULL,
     earliest INTEGER NOT NULL, latest INTEGER NOT NULL, door TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
     PRIMARY KEY (door, epoch, seq)
 );
 CREATE INDEX IF NOT EXISTS counters_of_card ON counters (card, counter);
-"""
+{SCHEMA}"""
 
 
 @dataclass(frozen=True)
@@ -135,7 +130,7 @@ class Rows:
 _EVENT_FIELDS = tuple(Event.__dataclass_fields__)
 
 
-class Store:
+class Store(ListTables):
     """The database of one upstream; used from one thread. Without `durable` it does not outlive a power cut."""
 
     def __init__(self, path: Path | str, durable: bool = True) -> None:
@@ -274,6 +269,11 @@ class Store:
         """How far one journal is stored, or None."""
         return next((head for name, known, head in self.heads() if (name, known) == (door, epoch)), None)
 
+    def received_after(self, door: str, epoch: str, seq: int) -> int | None:
+        """When the first of the events behind a number was received, or None if there is none."""
+        query = "SELECT min(received_at) FROM events WHERE door = ? AND epoch = ? AND seq > ?"
+        return self._db.execute(query, (door, epoch, seq)).fetchone()[0]
+
     # Findings
 
     def _add_finding(self, door: str, finding: Finding, at: int) -> bool:
@@ -327,6 +327,11 @@ class Store:
         row = self._db.execute("SELECT online, state FROM doors WHERE door = ?", (door,)).fetchone()
         return (bool(row[0]), json.loads(row[1])) if row else None
 
+    def seen_at(self, door: str) -> int | None:
+        """Unix time of a door's last state, or of its last will."""
+        row = self._db.execute("SELECT seen_at FROM doors WHERE door = ?", (door,)).fetchone()
+        return row and row[0]
+
     # Commands
 
     def add_command(self, door: str, fields: dict, raw: bytes, sent_at: int) -> int:
@@ -360,37 +365,3 @@ class Store:
         """(command_id, operation, operator, approver, reason, result), oldest first."""
         names = "command_id, operation, operator, approver, reason, result"
         return list(self._db.execute(f"SELECT {names} FROM commands WHERE door = ? ORDER BY number", (door,)))
-
-    # The intended list
-
-    def office_epoch(self, door: str, fresh: bytes) -> bytes:
-        """The office epoch of a door's list; `fresh` is taken and kept when there is none yet."""
-        with self._transaction():
-            self._db.execute("INSERT OR IGNORE INTO lists (door, office_epoch) VALUES (?, ?)", (door, fresh))
-        return self._db.execute("SELECT office_epoch FROM lists WHERE door = ?", (door,)).fetchone()[0]
-
-    def revision(self, door: str) -> int:
-        """The newest revision of a door's intended list."""
-        query = "SELECT max(coalesce(max(revision), 0), ifnull((SELECT forgotten FROM lists WHERE door = ?1), 0))"
-        return self._db.execute(query + " FROM changes WHERE door = ?1", (door,)).fetchone()[0]
-
-    def count_on(self, door: str, revision: int) -> None:
-        """Revisions up to this one were made by an office that is not remembered here: the next change comes after."""
-        with self._transaction():
-            self._db.execute("UPDATE lists SET forgotten = max(forgotten, ?) WHERE door = ?", (revision, door))
-
-    def add_change(self, door: str, change: bytes) -> int:
-        """Append one change to a door's list and return the revision that it makes."""
-        with self._transaction():
-            revision = self.revision(door) + 1
-            self._db.execute("INSERT INTO changes VALUES (?, ?, ?)", (door, revision, change))
-        return revision
-
-    def changes(self, door: str, from_revision: int, limit: int) -> list[tuple[int, bytes]]:
-        """(revision, change) of the changes that follow a revision, oldest first."""
-        return list(
-            self._db.execute(
-                "SELECT revision, change FROM changes WHERE door = ? AND revision > ? ORDER BY revision LIMIT ?",
-                (door, from_revision, limit),
-            )
-        )

@@ -18,6 +18,7 @@ import os
 import sqlite3
 import ssl
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -28,22 +29,23 @@ from menwei.copies import CopyCheck
 from menwei.early import Early
 from menwei.ingest import Ingest
 from menwei.keyfile import KeyFile
+from menwei.lists import Lists
 from menwei.orders import TIME_DEADLINE_S, UNIX_2020, Orders
-from menwei.session import Command, NoSession, Session
+from menwei.session import Command, NoSession, Session, number, octets
 from menwei.store import Event, Finding, Store
 from storage.mac import derive
 from sync import messages
 from sync import upstream as wire
 
-MAX_CHANGES = 32
-
 _QOS = 1
 _RETRY_S = 2
 _TIME_TRIES = 5
 _TIME_AGAIN_S = 6 * 3600
+TIME_LOOK_S = 60  # how often upstream looks whose time is due: a quiet door says no state for days
 _RESEND_S = 5
 _DOUBT_S = 600  # the door wants a doubted time confirmed, firmware/clockrules.py
 _OPERATOR_UPSTREAM = 1
+_PAST = 8  # sessions of a door: their states may still be on the way
 _CLOCKS = ("floor", "held", "synchronised")
 
 _log = logging.getLogger(__name__)
@@ -95,10 +97,14 @@ class Upstream(Orders):
         self._on_change = on_change
         self._ingest = Ingest(store, keys)
         self._early = Early(store, keys)
+        self._lists = Lists(store, keys, self._publish_list, self._found)
+        self._lists.again = self._send_list_again
         self._client: aiomqtt.Client | None = None
         self._task: asyncio.Task | None = None
+        self._timer: asyncio.Task | None = None
         self._replayed: Command | None = None
         self._tasks: set[asyncio.Task] = set()
+        self._past: dict[str, deque[bytes]] = {}
 
     # Connection
 
@@ -114,13 +120,16 @@ class Upstream(Orders):
             waiting.cancel()
             await self.stop()
             raise OSError(f"no answer from the broker at {self._address[0]}:{self._address[1]} within {timeout_s} s")
+        self._timer = asyncio.create_task(self._keep_time())
 
     async def stop(self) -> None:
         """End the connection."""
-        task, self._task = self._task, None
-        if task:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        tasks = {task for task in (self._task, self._timer) if task}
+        self._task = self._timer = None
+        while tasks:
+            for task in tasks:
+                task.cancel()  # until Python 3.12 a wait_for that just came to its end swallows it
+            _, tasks = await asyncio.wait(tasks, timeout=1)
 
     async def _run(self) -> None:
         host, port = self._address
@@ -153,6 +162,9 @@ class Upstream(Orders):
     async def publish(self, door: str, leaf: str, payload: bytes) -> None:
         """Publish a message that is complete, below a door's topic; NoSession if there is no broker."""
         await self._publish(door, leaf, payload)
+
+    async def _publish_list(self, door: str, payload: bytes) -> None:
+        await self._publish(door, "list", payload)
 
     def _key(self, door: str, purpose: bytes) -> bytes:
         return derive(self._keys.door_key(door), purpose)
@@ -212,6 +224,9 @@ class Upstream(Orders):
             self._show(door, finding)
         for finding in self._early.settle(door):
             self._found(door, finding)
+        session = self.sessions.get(door)
+        if session and session.differs_at is not None:
+            await self._send_list(door, session)  # these records may say why
         if self._copies:
             for event in taken.rows.events:
                 for finding in self._copies.take(event):
@@ -235,12 +250,15 @@ class Upstream(Orders):
             self._changed(door)
             return
         try:
-            epoch, chain = bytes.fromhex(state["epoch"]), bytes.fromhex(state["chain"])
-            head, gone = int(state["head"]), max(int(state["acked"]), int(state["oldest"]) - 1)
+            epoch, chain = octets(state["epoch"], 4), octets(state["chain"], 7)
+            head, gone = number(state["head"]), max(number(state["acked"]), number(state["oldest"]) - 1)
             session = self._session(door, state, now, retained)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise messages.Refused(f"the state lacks or distorts a member: {error!r}") from error
-        for finding in self._ingest.judge_state(door, epoch, head, chain, gone, retained):
+        if session is None:
+            return  # a later one of the same door has come already
+        sent_at = None if retained else session.began + session.up
+        for finding in self._ingest.judge_state(door, epoch, head, chain, gone, sent_at):
             self._found(door, finding)
         self.store.set_state(door, state, int(now))
         self._changed(door)
@@ -252,24 +270,31 @@ class Upstream(Orders):
         elif session.time_done or session.time_doubted:
             await self._send_list(door, session)
 
-    def _session(self, door: str, state: dict, now: float, retained: bool) -> Session:
-        # Everything is read before anything is changed.
-        nonce = bytes.fromhex(state["nonce"])
-        up, clock = int(state["up"]), state["clock"]
+    def _session(self, door: str, state: dict, now: float, retained: bool) -> Session | None:
+        # Everything is read before anything is changed. None: the state was overtaken by a later one.
+        nonce = octets(state["nonce"], 16)
+        up, clock = number(state["up"]), state["clock"]
         if clock not in _CLOCKS:
             raise ValueError("clock")
-        office_epoch, revision = bytes.fromhex(state["list"][0]), int(state["list"][1])
         at = now
         if retained and state["clock"] == "synchronised":
-            at = int(state["t"]) + UNIX_2020  # the broker kept it for a while; the door's own clock says since when
+            at = number(state["t"]) + UNIX_2020  # the broker kept it for a while; the door's own clock says since when
         session = self.sessions.get(door)
-        if session is None or session.nonce != nonce:
-            session = Session(nonce, 0, 0, "", 0, b"")
+        past = self._past.setdefault(door, deque(maxlen=_PAST))
+        if nonce in past or (session and session.nonce == nonce and up < session.up):
+            return None
+        known = session is not None and session.nonce == nonce
+        fresh = session if known else Session(nonce, 0, 0, at - up, "", 0, b"")
+        self._lists.take_state(fresh, state)
+        if not known:
+            if session:
+                past.append(session.nonce)
+            session = fresh
             # Numbers go on where an earlier run of this upstream left off in the same session of the door.
             session.last_number = self.store.last_command_id(door, nonce)
             self.sessions[door] = session
         session.up, session.at, session.clock = up, at, clock
-        session.office_epoch, session.revision = office_epoch, revision
+        session.began = min(session.began, at - up)
         return session
 
     # Commands
@@ -285,6 +310,19 @@ class Upstream(Orders):
         seconds = int(await self._look_at_clock()) - UNIX_2020
         order = messages.OP_SET_TIME, seconds, TIME_DEADLINE_S
         await self.order(door, *order, operator=_OPERATOR_UPSTREAM)
+
+    async def _keep_time(self) -> None:
+        """A door whose time comes from nowhere else holds it for a day; it gets ours four times as often."""
+        while True:
+            await asyncio.sleep(TIME_LOOK_S)
+            try:
+                now = await self._look_at_clock()
+                for door, session in list(self.sessions.items()):
+                    if self._client and session.time_tries and now - session.time_sent_at >= _TIME_AGAIN_S:
+                        session.time_done, session.time_tries = False, 0
+                        await self._send_time(door, session)
+            except (NoSession, aiomqtt.MqttError, sqlite3.Error) as error:
+                _log.warning("no time could be sent: %s; trying again in %d s", error, TIME_LOOK_S)
 
     async def _result(self, door: str, payload: bytes) -> None:
         operation, result, number, nonce = doorkeys.result(self._keys, door, payload)
@@ -314,11 +352,24 @@ class Upstream(Orders):
 
     def change(self, door: str, change: bytes) -> int:
         """Append a change (`sync.upstream.pack_change`) to a door's intended list; returns its revision."""
-        revision = self.store.add_change(door, change)
+        made_at = int(time.time() if self._clock is None else self._now)
+        revision = self.store.add_change(door, change, made_at or None)
+        self._send_list_soon(door)
+        return revision
+
+    def reconcile(self, door: str) -> None:
+        """Have a door's list made what is intended, page by page.
+
+        A list that differs is reconciled by itself. This is for one that another office made, or that has later
+        changes than are known here (an old database): they are lost, but no cancelled card becomes live.
+        """
+        self._lists.ask(door)
+        self._send_list_soon(door)
+
+    def _send_list_soon(self, door: str) -> None:
         session = self.sessions.get(door)
         if session and session.time_done:
             self._soon(self._send_list(door, session))
-        return revision
 
     def _soon(self, coroutine) -> None:
         async def guarded() -> None:
@@ -330,28 +381,13 @@ class Upstream(Orders):
         task.add_done_callback(self._tasks.discard)
 
     async def _send_list(self, door: str, session: Session) -> None:
-        """One delta from what the door has towards what it should have; the next follows its next state."""
-        start, wanted = session.revision, self.store.revision(door)
-        office_epoch = self.store.office_epoch(door, os.urandom(4))
-        if start and session.office_epoch != office_epoch:
-            self._found(door, Finding("list", "the door's list was made by another office"))
-            return
-        if start > wanted:
-            # This database is older than the door's list. A number must not mean two changes: it counts on from there.
-            self.store.count_on(door, start)
-            text = f"the door holds revision {start}, the office knows {wanted}: what is between is not known here"
-            self._found(door, Finding("list", text))
-            return
-        changes = self.store.changes(door, start, MAX_CHANGES)
-        if not changes:
-            return
-        step = (start, changes[-1][0])
-        now = self._now
-        if session.delta == step and now - session.delta_at < _RESEND_S:
-            return  # on its way
-        session.delta, session.delta_at = step, now
-        await self._publish(
-            door,
-            "list",
-            wire.build_delta(self._key(door, b"list"), office_epoch, *step, [change for _, change in changes]),
-        )
+        if self._lists.store is not self.store:
+            self._lists.store = self.store
+            self._lists.forget()
+        await self._lists.send(door, session, self._now)
+
+    async def _send_list_again(self, door: str, session: Session) -> None:
+        if self.sessions.get(door) is session and self._task:
+            await self._look_at_clock()
+            with suppress(NoSession, aiomqtt.MqttError):
+                await self._send_list(door, session)

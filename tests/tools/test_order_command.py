@@ -3,9 +3,12 @@
 import asyncio
 
 import pytest
+from tls_site import TlsSite
 from typer.testing import CliRunner
 from upstream_world import DOOR, WAIT_S
 
+from menwei import deliver, ordercli
+from menwei.broker import EmbeddedBroker
 from menwei.build import ROOT
 from menwei.cli import app
 from menwei.names import OPERATIONS, RESULTS
@@ -94,3 +97,26 @@ async def test_from_the_command_line(world, tmp_path):
     assert (done.exit_code, got.operation, got.argument) == (0, messages.OP_LOCK_DOWN, 0)
     done = await run("prop", "--for", "30")
     assert (done.exit_code, "two persons" in done.output) == (1, True)
+
+
+@pytest.mark.parametrize("command", [["order", DOOR, "release"], ["parcel", DOOR, "--approver", "8", "--settings"]])
+async def test_over_tls_or_not_at_all(tmp_path, monkeypatch, command):
+    """Upstream's listener speaks TLS only: a URL that says so is never spoken to without."""
+    for module in (ordercli, deliver):
+        monkeypatch.setattr(module, "_PRESENT_S", 1)
+    site = TlsSite(tmp_path)
+    site.door(DOOR, key=bytes(32))
+    site.keys.save(tmp_path / "keys.json")
+    (tmp_path / "settings.json").write_text('{"open_s": 6}')
+    if command[0] == "parcel":
+        command = [*command, str(tmp_path / "settings.json")]
+    async with EmbeddedBroker(tls=site.pki.folder) as broker:
+        words = [*command, "--operator", "7", "--broker", broker.url]
+        words += ["--keys", str(tmp_path / "keys.json"), "--db", str(tmp_path / "upstream.db")]
+
+        async def run(*more):
+            return await asyncio.to_thread(CliRunner().invoke, app, [*words, *more])
+
+        with_it, without = await run("--pki", str(site.pki.folder)), await run()
+    assert (without.exit_code, "needs certificates: give --pki" in without.output.replace("\n", " ")) == (1, True)
+    assert (with_it.exit_code, "not connected" in with_it.output) == (1, True)  # the broker took it; no door is there
