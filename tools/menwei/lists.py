@@ -75,11 +75,12 @@ class Lists:
         if len(digests) not in (0, 2):
             raise ValueError("digests")
         slots = number(state["cards"][2]) if "cards" in state else 0
+        cards = tuple(number(count) for count in state["cards"][:2]) if slots else (0, 0)
+        alarms = list(state.get("alarms", ()))
+        journal = state["epoch"], number(state["head"])
         session.office_epoch, session.revision = held
         session.page, session.digests, session.sectors = page, digests, slots // _SLOTS
-        session.held_cards = tuple(number(count) for count in state["cards"][:2]) if slots else (0, 0)
-        session.alarms = list(state.get("alarms", ()))
-        session.journal = state["epoch"], number(state["head"])
+        session.held_cards, session.alarms, session.journal = cards, alarms, journal
 
     async def send(self, door: str, session: Session, now: float) -> None:
         """The next delta or page towards what the door should have; the one after it follows its next state."""
