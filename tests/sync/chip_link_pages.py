@@ -7,7 +7,7 @@ from boards.sim.norflash import NorFlash, PowerCut, Region
 from upstream_rig import KEYS, OFFICE, Rig, run
 
 from storage.allowlist import Allowlist
-from storage.entry import LIVE, REVOKED, SUSPENDED
+from storage.entry import LIVE, REVOKED
 from storage.flash import Flash
 from sync import downlink, messages, upstream
 

@@ -8,6 +8,7 @@ import hmac
 from hashlib import sha256
 
 from fake_door import FakeDoor
+
 from tests.storage.oracle_allowlist import REVOKED, Oracle
 
 SECTORS = 4

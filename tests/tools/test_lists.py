@@ -5,12 +5,10 @@ import random
 
 import pytest
 from list_door import END, SECTORS, ListDoor, position
-from upstream_world import DOOR, DOOR_KEY, EPOCH, JOURNAL_KEY, NOW, SITE, World
+from upstream_world import DOOR, DOOR_KEY, EPOCH, JOURNAL_KEY, SITE, World
 
 from menwei.broker import EmbeddedBroker
-from menwei.doorlist import CardSet, DoorList
-from menwei.store import Store
-from menwei.upstream import Upstream
+from menwei.doorlist import CardSet
 from storage import record
 from sync.upstream import pack_change
 from tests.storage.oracle_allowlist import LIVE, REVOKED, Oracle

@@ -227,7 +227,9 @@ def proof(
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
     if as_json:
-        typer.echo(json.dumps({name: [proving.as_json(one) for one in found] for name, found in told.items()}, indent=1))
+        typer.echo(
+            json.dumps({name: [proving.as_json(one) for one in found] for name, found in told.items()}, indent=1)
+        )
     else:
         for name, found in told.items():
             typer.echo(name)
