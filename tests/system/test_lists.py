@@ -21,7 +21,7 @@ from storage import record
 
 MOSQUITTO = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
 SCENARIO = parse_text(
-    "# Lists\nstart 2026-03-02 07:00\ncard anna 04A1B2C3\ncard bob 04B1B2C4\n"
+    "# Lists\nstart 2027-03-02 07:00\ncard anna 04A1B2C3\ncard bob 04B1B2C4\n"
     "card carl 04C1B2C5\ncard eve 04E1B2C6\nsettle"
 )
 CARDS = SCENARIO.cards
