@@ -55,6 +55,7 @@ class Lists:
         self._publish = publish
         self._found = found
         self._lists: dict[str, DoorList] = {}
+        self.again: Callable[[str, Session], Awaitable[None]] | None = None  # called to try a step once more
 
     def forget(self) -> None:
         """The database is another one."""
@@ -92,9 +93,7 @@ class Lists:
         held = page[1] if page else session.revision
         if page is None and session.revision and session.office_epoch != mine:
             if not state.asked:
-                text = (
-                    "the door's list was made by another office: it is left alone until a reconciliation is asked for"
-                )
+                text = "the door's list was made by another office: left alone until a reconciliation is asked for"
                 self._found(door, Finding("list", text))
                 return
             strange = True
@@ -158,8 +157,6 @@ class Lists:
                     await self.again(door, session)
 
             session.again = asyncio.get_running_loop().create_task(again())
-
-    again: Callable[[str, Session], Awaitable[None]] | None = None
 
     # Full reconciliation
 
