@@ -91,6 +91,9 @@ class Wifi:
                 while not self._allowed():
                     await sleep_ms(_LOOK_MS)
                 try:
+                    if self.failures and not self.failures % _RESTART_AFTER:
+                        wlan.active(False)
+                        await sleep_ms(_RADIO_OFF_MS)
                     wlan.active(True)
                     # The driver must neither sleep between beacons (an answer would take 100 ms more) nor try again
                     # by itself.
@@ -103,7 +106,7 @@ class Wifi:
                             break
                     else:
                         wlan.disconnect()
-                except OSError:
+                except Exception:  # RuntimeError, too: what network_common.c does not know, as 0x0101, no memory
                     pass  # the driver's own words tell nothing that the next attempt would not
             pause_ms = _CHECK_MS
             if self.up():
@@ -111,9 +114,6 @@ class Wifi:
                 self._backoff.reset()
             else:
                 self.failures += 1
-                if not self.failures % _RESTART_AFTER:
-                    wlan.active(False)
-                    await sleep_ms(_RADIO_OFF_MS)
                 pause_ms = self._backoff.next_ms()
             await sleep_ms(pause_ms)
 
