@@ -2,9 +2,9 @@
 
 micropython age_journal.py FLASH_IMAGE FROM UNTIL COUNT KIND,REASON,SHARE...     # times in seconds since 2020
 
-Records are appended as a door does, at even distances, each kind by its share; upkeep is done between them. Each kind is
-of a class of its own. Prints how many of each there were, stored or told as lost, one number a line, and what percentage
-of the ring is not acknowledged.
+Records are appended as a door does, at even distances, each kind by its share; upkeep is done between them. Each kind
+is of a class of its own. Prints how many of each there were, stored or told as lost, one number a line, and what
+percentage of the ring is not acknowledged.
 """
 
 import sys

@@ -204,7 +204,7 @@ async def test_a_retained_command_is_refused_at_each_connection(tmp_path):
 async def test_eight_months_offline(tmp_path):
     """The journal overflows by class and says so, cards end by themselves, and what was cancelled dies first of all.
 
-    The months are written into the flash while the power is off; so the door's clock is at its floor afterwards.
+    The months are written into the flash while the power is off; so the door's clock stands at its floor afterwards.
     """
     async with Site(tmp_path, 7, START) as site:
         ends = (START - UNIX_2020 + 30 * DAY_S) // 60
