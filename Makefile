@@ -35,7 +35,7 @@ soak: $(STAMP) ## power cuts on random workloads without end; SOAK_SECONDS=..., 
 	$(BIN)/python -m tests.soak $(ARGS)
 
 soak-faults: $(STAMP) ## weeks of faults at a door, broker and upstream killed, a bad wire; FAULT_COUNT=..., FAULT_SEEDS=1,2
-	FAULT_COUNT=$${FAULT_COUNT:-20} $(BIN)/pytest -s tests/system/test_faults.py $(ARGS)
+	FAULT_COUNT=$${FAULT_COUNT:-20} FAULT_STEPS=$${FAULT_STEPS:-40} $(BIN)/pytest -s tests/system/test_faults.py $(ARGS)
 
 fuzz: $(STAMP) ## feed a million generated card answers to each reader of cards, 100,000 messages to door and upstream; FUZZ_COUNT=..., FUZZ_SEED=...
 	$(BIN)/python -m tests.fuzz $(ARGS)
