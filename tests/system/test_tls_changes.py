@@ -46,7 +46,7 @@ class World:
         await self.stage.stop()
         await self.broker.stop()
 
-    async def until(self, condition, seconds=1800):
+    async def until(self, condition, seconds=1500):
         """Let the door's time pass; it starts again when it resets itself."""
         for _ in range(seconds):
             if condition():
@@ -121,7 +121,7 @@ async def test_one_near_its_end_is_replaced_over_the_link(tmp_path):
             await door.until(lambda: door.serial() not in (None, door.first.serial))
             await door.until(lambda: any("holds its new certificate" in text for text in door.said))
         log = door.broker.log.read_text()
-        assert "renew/ask" not in log
+        assert f"{DOOR}/renew/ask" not in log
         await door.until(lambda: door.told())
         assert door.told() == [record.PARCEL_TAKEN]
 
