@@ -2,8 +2,9 @@
 
 micropython age_journal.py FLASH_IMAGE FROM UNTIL COUNT KIND,REASON,SHARE...     # times in seconds since 2020
 
-Records are appended as a door does, at even distances, each kind by its share; upkeep is done between them. Prints how
-many of each kind there were, one number a line, and the percentage of the ring that is not acknowledged.
+Records are appended as a door does, at even distances, each kind by its share; upkeep is done between them. Each kind
+is of a class of its own. Prints how many of each there were, stored or told as lost, one number a line, and what
+percentage of the ring is not acknowledged.
 """
 
 import sys
@@ -13,6 +14,7 @@ import board
 from boards.sim.norflash import NorFlash, Region
 from storage.flash import Flash
 from storage.journal import Journal
+from storage.record import class_of, get30
 
 _SYNCHRONISED = 2
 
@@ -33,5 +35,7 @@ for number in range(count):
     made[index] += 1
     while journal.idle():
         pass
-print("\n".join(str(number) for number in made))
+# What is counted and not recorded yet is lost with the power: so it was not made.
+for index, (kind, reason, _) in enumerate(kinds):
+    print(made[index] - sum(get30(lost, 8 + 4 * class_of(kind, reason)) for lost in journal._lost))
 print(journal.fill())

@@ -28,7 +28,7 @@ from menwei.simdoor import EXIT_RESET, UNIX_2020, PowerLost, SimDoor
 
 SITE, DOOR = "faults", "gate"
 HERE = Path(__file__).parent
-NAP_S = 3540
+NAP_S = 7140
 _NAP_PIECE_S = 43200
 _STRETCH_S = 6
 _PROMPT_S = 3

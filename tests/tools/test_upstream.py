@@ -6,6 +6,7 @@ import json
 import pytest
 from upstream_world import DOOR, NOW, SITE, WAIT_S, World
 
+from menwei import upstream
 from menwei.broker import EmbeddedBroker
 from menwei.keyfile import KeyFile
 from menwei.session import NoSession
@@ -33,6 +34,38 @@ async def test_a_new_session_gets_the_time_once(world):
     await world.door.state()
     await world.door.next_command()
     assert world.door.time == NOW + 60 - UNIX_2020
+
+
+async def test_a_quiet_door_gets_the_time_without_asking(world, monkeypatch):
+    """Nobody passes, so it says no state; after a day its clock would only be held."""
+    await world.upstream.stop()
+    monkeypatch.setattr(upstream, "TIME_LOOK_S", 0.05)
+    await world.upstream.start()
+    await world.join()
+    world.now += 6 * 3600 - 1
+    await asyncio.sleep(0.3)
+    assert world.door.commands.empty()
+    for _ in range(3):
+        world.now += 1
+        command, result = await world.door.next_command()
+        assert (command.operation, result) == (messages.OP_SET_TIME, messages.DONE)
+        assert world.door.time == world.now - UNIX_2020
+        await world.until(lambda: world.upstream.sessions[DOOR].time_done)
+        await asyncio.sleep(0.2)
+        assert world.door.commands.empty()  # once, not every time it looks
+        world.now += 6 * 3600 - 1
+
+
+async def test_a_door_that_is_away_gets_no_time(world, monkeypatch):
+    await world.upstream.stop()
+    monkeypatch.setattr(upstream, "TIME_LOOK_S", 0.05)
+    await world.upstream.start()
+    await world.join()
+    await world.door.publish("state", messages.WILL, True)
+    await world.until(lambda: DOOR not in world.upstream.sessions)
+    world.now += 7 * 3600
+    await asyncio.sleep(0.3)
+    assert world.door.commands.empty()
 
 
 async def test_a_time_that_came_too_late_is_sent_again_but_not_for_ever(world):

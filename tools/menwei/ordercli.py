@@ -139,10 +139,10 @@ def order(
     console = Console()
     tls = tlscli.credentials(ca, cert, key, pki)
     try:
-        store = Store(db)
+        doors, store = KeyFile.load(keys), Store(db)
         try:
             people = {"operator": operator, "approver": approver, "reason": reason}
-            placing = place(broker, KeyFile.load(keys), store, door, name, argument, **people, tls=tls)
+            placing = place(broker, doors, store, door, name, argument, **people, tls=tls)
             result, text = asyncio.run(placing)
         finally:
             store.close()

@@ -24,7 +24,7 @@ from rich.text import Text
 from menwei.play import Player
 from menwei.scenario import ScenarioError, parse_step
 from menwei.session import NoSession
-from menwei.simdoor import EXIT_POWER_CUT, EXIT_QUIT, PowerLost, SimError
+from menwei.simdoor import EXIT_POWER_CUT, EXIT_QUIT, EXIT_RESET, PowerLost, SimError
 from menwei.stage import DOOR, Stage
 
 _REFRESH_S = 0.2
@@ -180,6 +180,15 @@ def _keyboard(queue: asyncio.Queue[str]):
         termios.tcsetattr(number, termios.TCSADRAIN, before)
 
 
+async def _line(reader: asyncio.StreamReader, stage: Stage, hands: Hands) -> bytes:
+    """The next line; meanwhile a door that was told to restart comes back."""
+    while True:
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(reader.readline(), _REFRESH_S)
+        if stage.door.exit_code == EXIT_RESET:
+            await _again(stage, hands)
+
+
 async def _with_lines(stage: Stage, hands: Hands, console: Console) -> None:
     console.print(
         "each line of standard input is a step, for example: tap " + (hands.cards[0] if hands.cards else "anna")
@@ -188,7 +197,7 @@ async def _with_lines(stage: Stage, hands: Hands, console: Console) -> None:
     loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     try:
-        while raw := await reader.readline():
+        while raw := await _line(reader, stage, hands):
             text = raw.decode(errors="replace").strip()
             if text in ("quit", "q"):
                 break

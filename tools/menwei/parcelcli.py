@@ -70,10 +70,10 @@ def parcel(
     try:
         endpoint(broker, tls)
         content = content_of(settings, card_keys, certificate, wifi_secret)
-        store = Store(db)
+        doors, store = KeyFile.load(keys), Store(db)
         try:
             people = {"operator": operator, "approver": approver, "reason": reason}
-            work = deliver(broker, KeyFile.load(keys), store, door, content, **people, say=_say, tls=tls)
+            work = deliver(broker, doors, store, door, content, **people, say=_say, tls=tls)
             said = asyncio.run(work)
         finally:
             store.close()
