@@ -1,5 +1,6 @@
 """A certificate that no handshake could use is refused before anything is stored."""
 
+import json
 import os
 import sys
 from binascii import unhexlify
@@ -98,3 +99,11 @@ class Certificates(Base):
             wrong = given()
             wrong[name] = ""
             self.assertTrue("are needed, in hex" in refusal(wrong))
+
+    def test_the_certificate_that_works_is_not_overwritten(self):
+        for number, words in enumerate(("7 1", "8 1 01", "9 2 01")):
+            with open(ROOT + "/provision.parcel", "w") as file:
+                file.write(words + "\n" + json.dumps({"tls": given(serial=bytes((number + 1,)))}))
+            self.start()
+        serials = [certificates.read(path)[0] for path in certificates.paths(ROOT)]
+        self.assertEqual(serials, [b"\x03", b"\x01"])

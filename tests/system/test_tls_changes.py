@@ -46,7 +46,7 @@ class World:
         await self.stage.stop()
         await self.broker.stop()
 
-    async def until(self, condition, seconds=1500):
+    async def until(self, condition, seconds=1600):
         """Let the door's time pass; it starts again when it resets itself."""
         for _ in range(seconds):
             if condition():

@@ -324,3 +324,16 @@ async def test_upstream_comes_back_when_the_broker_does(tmp_path):
     await world.door.disconnect()
     await world.stop()
     await broker.stop()
+
+
+async def test_a_kept_state_of_a_door_whose_clock_is_ahead_of_ours_brings_nothing_down(world):
+    """It is a day ahead, and connected before this upstream was: orders still reach it."""
+    await world.upstream.stop()
+    await world.door.connect()
+    world.door.trust, world.door.time = "synchronised", NOW - UNIX_2020 + 86400
+    await world.door.state()
+    await world.upstream.start()
+    command, result = await world.door.next_command()
+    assert (command.operation, result) == (messages.OP_SET_TIME, messages.DONE)
+    order = await world.upstream.lock_down(DOOR, True, operator=7)
+    assert await order.wait(WAIT_S) == messages.DONE

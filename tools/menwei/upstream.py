@@ -278,7 +278,8 @@ class Upstream(Orders):
             raise ValueError("clock")
         at = now
         if retained and state["clock"] == "synchronised":
-            at = number(state["t"]) + UNIX_2020  # the broker kept it for a while; the door's own clock says since when
+            # The broker kept it for a while; the door's own clock says since when. It may be ahead of ours.
+            at = min(now, number(state["t"]) + UNIX_2020)
         session = self.sessions.get(door)
         past = self._past.setdefault(door, deque(maxlen=_PAST))
         if nonce in past or (session and session.nonce == nonce and up < session.up):
