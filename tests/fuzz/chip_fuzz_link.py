@@ -200,7 +200,9 @@ class Messages(TestCase):
         self.assertTrue(world.host.refused <= 8 + len(heaps) // 10 + 1, world.host.refused)
         self.assertEqual(world.link.failed, 0)
         if len(heaps) > 10:
-            self.assertTrue(heaps[-1] - heaps[len(heaps) // 2] <= _KEEPS, heaps)
+            # A module that is dropped at that moment makes a dip; what grows would be seen in the highest.
+            half = len(heaps) // 2
+            self.assertTrue(max(heaps[half:]) - max(heaps[:half]) <= _KEEPS, heaps)
         for topic in range(_TOPICS):
             self.assertTrue(results[topic, 1] > COUNT // 20)
 
@@ -247,6 +249,7 @@ class Packets(TestCase):
                 rig = ClientRig(stream)
                 task = await connected(rig, stream)
                 rig.publish(b"x")
+                gc.collect()  # what the messages above left in the heap is in pieces
                 stream.say(mutated(good, good) + mutated(good, good))
                 for _ in range(40):
                     await asyncio.sleep_ms(0)
