@@ -16,7 +16,8 @@ OTHERS = ("renew", "renew/ask", "public", "public/state", "", "event/", "state/x
 GATE, YARD = "menwei/v1/garden/front-gate", "menwei/v1/garden/yard"
 ODD = (
     "menwei/v1/garden/front-gate\u0130/state", "menwei/v1/garden/FRONT-GATE/state", "menwei/v1//front-gate/state",
-    "menwei/v1/garden/front-gate//state", "/menwei/v1/garden/front-gate/state", "menwei/v1/garden/front-gate\u200b/state",
+    "menwei/v1/garden/front-gate//state", "/menwei/v1/garden/front-gate/state",
+    "menwei/v1/garden/front-gate\u200b/state",
     "menwei/v1/%u/state", "$SYS/broker/version", "$SYS/x", "$share/a/menwei/v1/garden/yard/state",
     "homeassistant/device/menwei_garden_yard/config", "menwei/v1/garden/upstream/public/serving",
     "menwei/v2/garden/front-gate/state",
