@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
+from menwei.epoch import UNIX_2020
 from menwei.session import Command, NoSession, Session
 from menwei.store import Store
 from sync import messages
 from sync import upstream as wire
 
-UNIX_2020 = 1577836800
 # What a door carries out only with a second person's consent.
 APPROVED = (
     messages.OP_UNLOCK,

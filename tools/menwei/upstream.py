@@ -100,6 +100,7 @@ class Upstream(Orders):
         self._lists = Lists(store, keys, self._publish_list, self._found)
         self._lists.again = self._send_list_again
         self._client: aiomqtt.Client | None = None
+        self._error = ""  # of the last connection
         self._task: asyncio.Task | None = None
         self._timer: asyncio.Task | None = None
         self._replayed: Command | None = None
@@ -119,7 +120,9 @@ class Upstream(Orders):
         if not waiting.done():
             waiting.cancel()
             await self.stop()
-            raise OSError(f"no answer from the broker at {self._address[0]}:{self._address[1]} within {timeout_s} s")
+            why = f": {self._error}" if self._error else ""
+            host, port = self._address
+            raise OSError(f"no answer from the broker at {host}:{port} within {timeout_s} s{why} (docs/link.md)")
         self._timer = asyncio.create_task(self._keep_time())
 
     async def stop(self) -> None:
@@ -145,6 +148,7 @@ class Upstream(Orders):
                     async for message in client.messages:
                         await self._receive(message)
             except aiomqtt.MqttError as error:
+                self._error = str(error)
                 _log.warning("broker: %s; trying again in %d s", error, _RETRY_S)
             self._client = None
             self.connected.clear()
