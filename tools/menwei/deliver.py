@@ -47,7 +47,7 @@ class _Delivery:
         host, port, context = at
         self._keys, self._store, self._door, self._say = keys, store, door, say
         self._number = 0
-        self.upstream = Upstream(host, port, keys, store, tls=context)
+        self.upstream = Upstream(host, port, keys, store, tls=context, serves=False)
 
     def _outcome(self) -> int | None:
         """The reason of the record about this parcel, stored by us or by a `menwei listen` beside us."""

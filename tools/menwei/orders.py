@@ -89,7 +89,7 @@ class Orders:
         session = self.sessions.get(command.door)
         if session and session.nonce != command.nonce:
             self._replayed = command
-        await self._publish(command.door, "cmd", command.raw)
+        await self.publish(command.door, "cmd", command.raw)
 
     async def order(
         self,
@@ -123,5 +123,5 @@ class Orders:
             "approver": approver, "reason": reason, "deadline": deadline,
         }  # fmt: skip
         self.store.add_command(door, fields, raw, int(now))
-        await self._publish(door, "cmd", raw)
+        await self.publish(door, "cmd", raw)
         return command
