@@ -11,8 +11,8 @@ from system.faulty_site import DOOR, SITE, Site
 from system.oracle_faults import Database, check_events, pseudonym, read
 from tls_site import TlsSite, needs_mosquitto, past
 
+from menwei.epoch import UNIX_2020
 from menwei.flashmap import board_region
-from menwei.simdoor import UNIX_2020
 
 pytestmark = needs_mosquitto
 

@@ -7,9 +7,9 @@ from typer.testing import CliRunner
 from upstream_world import DOOR, NOW, WAIT_S
 
 from menwei.cli import app
+from menwei.epoch import UNIX_2020
 from menwei.lowerclock import lower_at_door
 from menwei.store import Store
-from menwei.upstream import UNIX_2020
 from storage import record
 from sync import messages
 from sync.upstream import pack_change

@@ -27,10 +27,11 @@ import aiomqtt
 from menwei import doorkeys
 from menwei.copies import CopyCheck
 from menwei.early import Early
+from menwei.epoch import UNIX_2020
 from menwei.ingest import Ingest
 from menwei.keyfile import KeyFile
 from menwei.lists import Lists
-from menwei.orders import TIME_DEADLINE_S, UNIX_2020, Orders
+from menwei.orders import TIME_DEADLINE_S, Orders
 from menwei.session import Command, NoSession, Session, number
 from menwei.store import Event, Finding, Store
 from storage.mac import derive
