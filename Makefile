@@ -7,10 +7,10 @@ ARGS ?=
 SCENARIO ?= a_day_at_a_door
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test soak fuzz mutants bench instructions mpy lint fmt check clean
+.PHONY: help setup sim test soak soak-faults fuzz mutants bench instructions mpy lint fmt check clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 $(STAMP): pyproject.toml requirements.lock tests/bench/requirements.txt tools/fetch_unittest.py
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,9 @@ test: $(STAMP) ## run all tests
 
 soak: $(STAMP) ## power cuts on random workloads without end; SOAK_SECONDS=..., MENWEI_SEED=..., or ARGS=FILE of a failure
 	$(BIN)/python -m tests.soak $(ARGS)
+
+soak-faults: $(STAMP) ## weeks of faults at a door, broker and upstream killed, a bad wire; FAULT_COUNT=..., FAULT_SEEDS=1,2
+	FAULT_COUNT=$${FAULT_COUNT:-20} FAULT_STEPS=$${FAULT_STEPS:-40} $(BIN)/pytest -s tests/system/test_faults.py $(ARGS)
 
 fuzz: $(STAMP) ## feed a million generated card answers to each reader of cards, 100,000 messages to door and upstream; FUZZ_COUNT=..., FUZZ_SEED=...
 	$(BIN)/python -m tests.fuzz $(ARGS)

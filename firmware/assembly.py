@@ -115,6 +115,18 @@ def _record_parcel(parts):
         parts.log.error("parcel", "cannot be removed, and is taken again", error=failure)
 
 
+def _connect(parts, keys, service):
+    """Prepare the link. A radio for which there is no memory (RuntimeError 0x0101) must keep no resident out."""
+    from sync import parcels
+
+    try:
+        link = Link(parts.settings, keys, parts.journal, parts.allowlist, service, board.ROOT)
+        parcels.resume(link, board.ROOT, parts.kept.get("parcel"))
+        parts.recorder.link = link
+    except Exception as error:
+        parts.log.error("link", "cannot be set up, the door serves without it until it restarts", error=repr(error))
+
+
 def _on_trial(service):
     """Watch over settings that are on trial."""
     try:
@@ -239,10 +251,7 @@ def build():
         parts.alarms.append(record.ALARM_SETTINGS_LOST)
     service = Service(parts)
     if settings["host"] and not keys.lost:
-        from sync import parcels
-
-        recorder.link = Link(settings, keys, journal, allowlist, service, board.ROOT)
-        parcels.resume(recorder.link, board.ROOT, parts.kept.get("parcel"))
+        _connect(parts, keys, service)
     _on_trial(service)
     if parts.refusal:
         log.error("boot", "provision.json is refused, nothing of it was taken", error=parts.refusal)

@@ -33,8 +33,15 @@ _PIECE = const(256)
 def apply(service, number):
     """Have the parcel with this number taken over by a start that follows soon; return the result.
 
-    REFUSED_BY_DOOR: it is not there, not whole, or there is no room for it; `state` tells how far it is.
+    REFUSED_BY_DOOR: it is not there, not whole, or there is no room for it; `state` tells how far it is. BUSY: it waits
+    for its start already. A page that is repeated until then costs no flash.
     """
+    try:
+        with open(board.ROOT + _READY, "rb") as file:
+            if file.readline().split()[:1] == [b"%d" % number]:
+                return messages.BUSY
+    except OSError:
+        pass
     link = service.recorder.link
     path = board.ROOT + _FILE
     try:
@@ -42,7 +49,9 @@ def apply(service, number):
             return messages.REFUSED_BY_DOOR
         keys = Keys(esp32.NVS("menwei"), board.ROOT)
         keys.load()
-        if not _open(path, keys.purpose(b"secret")):
+        # The certificate that works must stay, whichever of the two it is.
+        shown = link.connected and link.certificate
+        if not _open(path, keys.purpose(b"secret"), b" " + shown[0].encode() if shown else b""):
             return messages.REFUSED_BY_DOOR
         if link.connected:
             _settle()
@@ -77,14 +86,15 @@ def _settle():
         pass
 
 
-def _open(path, key):
-    """Decrypt into another file; return False if the padding is wrong, which a right MAC leaves to the sender."""
+def _open(path, key, shown):
+    """Decrypt into another file, behind number, kind and `shown`; return False if the padding is wrong, which a right
+    MAC leaves to the sender."""
     left = os.stat(path)[6] - _BLOCK - _MAC
     buf = bytearray(_PIECE)
     with open(path, "rb") as source, open(board.ROOT + _PLAIN, "wb") as target:
         header = source.read(_BLOCK)
         cipher = aes(key, _CBC, source.read(_BLOCK))
-        target.write(b"%d %d\n" % (unpack_from("<I", header, 4)[0], header[1]))
+        target.write(b"%d %d%s\n" % (unpack_from("<I", header, 4)[0], header[1], shown))
         left -= _BLOCK
         while left:
             piece = memoryview(buf)[: min(left, _PIECE)]

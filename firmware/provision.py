@@ -11,7 +11,8 @@ Provisioning again is safe: a journal or list that is already there is kept, unl
 `"erase": true`; without "card_keys" or "tls" those that the door has are kept.
 
 A file without "door_key" changes only what it names, and of the settings only those that it names. So does a parcel
-(`provision.parcel`: a line with number and kind, then JSON), which never erases and never touches the journal's keys.
+(`provision.parcel`: a line with number, kind and, if known, the serial number of the certificate that works, then
+JSON), which never erases and never touches the journal's keys.
 If it changes how the door gets to upstream, what was there before is kept in `provision.before` until the door has
 been connected: firmware/trial.py.
 """
@@ -28,6 +29,9 @@ PARCEL = "/provision.parcel"
 BEFORE = "/provision.before"
 _STAGED = "/parcel"
 _MOST_SETTINGS = 4096  # characters; a start reads both copies beside its own code, and must have room for them
+_MOST_SECRET = 64  # bytes, as in storage.keys
+_MOST_SERIAL = 20  # bytes, RFC 5280, 4.1.2.2; `state`, which tells it, has no room for more
+_MOST_TLS = 4000  # bytes; a slot has 4,096
 _BACK = 0  # kind of what goes back to what was before; the others are those of sync/parcels.py
 _TLS = 2
 _MEMBERS = ("settings", "card_keys", "tls", "door_key", "wifi_secret")
@@ -57,6 +61,8 @@ class _Plan:
             raise ValueError("settings: %d characters, at most %d; %s" % (length, _MOST_SETTINGS, hint))
         if keys.lost:
             keys.load()
+        if secret and len(secret.encode()) > _MOST_SECRET:
+            raise ValueError("wifi_secret: at most 64 bytes")
         self.secret = secret
         self.door_key = _bytes(given, "door_key", 32) if complete or "door_key" in given else None
         self.card_keys = _card_keys(given["card_keys"]) if "card_keys" in given else None
@@ -71,14 +77,18 @@ class _Plan:
             if not certificates.paths(root):
                 raise ValueError("tls: the door has no certificate, and none is in the file")
 
-    def save(self, root, keys, store, old):
-        """Do it. What may find no room comes first; all of it is done again if the power goes on the way."""
+    def save(self, root, keys, store, old, shown=None):
+        """Do it. What may find no room comes first; all of it is done again if the power goes on the way.
+
+        Args:
+            shown: see storage.certificates.store.
+        """
         if self.settings != self.before:
             store.save(self.settings)
         if self.tls:
             from storage import certificates
 
-            certificates.store(root, *self.tls)
+            certificates.store(root, *self.tls, shown)
         if self.door_key or self.secret is not None or self.card_keys is not None:
             keys.store(self.door_key, self.secret, self.card_keys, old)
 
@@ -122,12 +132,17 @@ def take_parcel(root, keys, store):
     number = 0
     try:
         with open(root + PARCEL) as file:
-            number, kind = [int(word) for word in file.readline().split()]
+            words = file.readline().split()
+            number = int(words[0])
+            kind = int(words[1])
+            shown = unhexlify(words[2]) if words[2:] else None
             given = json.load(file)
         _only(given, ("tls",) if kind == _TLS else _MEMBERS)
         if keys.lost:
             keys.load()
         plan = _Plan(root, given, keys, store, False)
+        if plan.settings["desk"] and not plan.before["desk"]:
+            raise ValueError("desk: a door does not become one by the network, it would serve nobody and hear nothing")
         old = None
         key = plan.door_key
         if key and not keys.is_door_key(key):
@@ -138,7 +153,7 @@ def take_parcel(root, keys, store):
             old = keys.purpose(b"pseudonym")
         if kind != _BACK:
             _keep_before(root, number, plan, keys)
-        plan.save(root, keys, store, old)
+        plan.save(root, keys, store, old, shown)
     except OSError:
         raise
     except Exception as error:  # whatever stands in the file, even what nobody thought of
@@ -203,6 +218,12 @@ def _tls(given):
     found = [unhexlify(given.get(name, "")) for name in ("serial", "ca", "certificate", "key")]
     if not all(found):
         raise ValueError("tls: ca, certificate, key and serial are needed, in hex")
+    if (
+        len(found[0]) > _MOST_SERIAL
+        or sum(len(part) for part in found) > _MOST_TLS
+        or not 0 <= given["until"] >> 16 <= 0xFFFF
+    ):
+        raise ValueError("tls: serial has at most 20 bytes, all together 4,000; until lies between 0 and 2^32")
     from sync import credentials
 
     try:

@@ -52,6 +52,9 @@ def reconcile(cards, office_epoch, revision, first, last, page):
         if not first <= _position(card[1], cards._logicals) < last or card[0] not in (LIVE, SUSPENDED, REVOKED):
             raise ValueError("cards: a card does not belong to this page")
         known += card[1][1:]
+        yield None
+    if cards.reconciling is not under_way or (cards.office_epoch, cards.revision) != state_before:
+        return
     if not under_way or under_way[:2] != (office_epoch, revision):
         # Known before the first change: a delta must not go on from where the list no longer stands.
         cardrevision.set_progress(cards, office_epoch, revision, 0)

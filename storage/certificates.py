@@ -1,6 +1,6 @@
 """A door's certificates for TLS: two sealed slots, so that a new one that is wrong never cuts a door off.
 
-    certificates.store("/vfs", serial, until_s, ca, certificate, key)      # into the older slot
+    certificates.store("/vfs", serial, until_s, ca, certificate, key)      # not into the slot that works
     for path in certificates.paths("/vfs"):                                # the whole ones, the newest first
         serial, until_s, ca, certificate, key = certificates.read(path)
 
@@ -18,6 +18,7 @@ from micropython import const
 _LABEL = b"menwei tls 1"
 _CHECK = const(32)
 _HEAD = const(48)
+_GENERATION = const(4)
 _LAYOUT = "<IIHHHH"
 _MOST = const(4096)  # P-256 certificates have 400 to 700 bytes
 _NAMES = ("/tls.a", "/tls.b")
@@ -69,17 +70,29 @@ def read(path):
     return serial, until_s, ca, certificate, key
 
 
-def store(directory, serial, until_s, ca, certificate, key):
-    """Write the older slot; a cut on the way leaves the newer one.
+def store(directory, serial, until_s, ca, certificate, key, shown=None):
+    """Write one slot; a cut on the way leaves the other. What the newer slot holds already is not written again.
+
+    Args:
+        shown: serial number of the certificate with which the door is connected, if it is. It stays: a newer one that
+            has failed gives way. Without it the older one does.
 
     Raises:
         ValueError: more than a slot holds.
     """
     parts = serial, ca, certificate, key
-    generations = [_generation(directory + name) for name in _NAMES]
-    body = pack(_LAYOUT, max(generations) + 1, until_s, *(len(part) for part in parts)) + b"".join(parts)
-    if _CHECK + len(body) > _MOST:
+    rest = pack(_LAYOUT[:1] + _LAYOUT[2:], until_s, *(len(part) for part in parts)) + b"".join(parts)
+    if _CHECK + _GENERATION + len(rest) > _MOST:
         raise ValueError("tls: CA, certificate and key together are larger than 4 KB")
-    with open(directory + _NAMES[generations[0] > generations[1]], "wb") as file:
+    found = [directory + name for name in _NAMES]
+    generations = [_generation(path) for path in found]
+    newer = generations[1] > generations[0]
+    if generations[newer] and _slot(found[newer])[_CHECK + _GENERATION :] == rest:
+        return  # taken a second time after a power cut: the other slot is not to be lost for it
+    target = not newer
+    if shown and generations[target] and read(found[target])[0] == shown:
+        target = newer
+    body = pack("<I", max(generations) + 1) + rest
+    with open(found[target], "wb") as file:
         file.write(sha256(_LABEL + body).digest())
         file.write(body)

@@ -56,7 +56,8 @@ def prepare(link):
     """Return the async function that serves the next connection; the dialer has the SSLContext for it.
 
     The newest certificate comes first. After three failures in the TLS stage it is the other one's turn, and then, if
-    there is a port for it, that of the renewal, which shows none; then it begins anew. What works is stayed with.
+    there is a port for it, that of the renewal, which shows none, with the CA of each: the newest may be one that was
+    never right. Then it begins anew. What works is stayed with.
 
     Raises:
         OSError: there is no memory for a handshake now.
@@ -69,9 +70,9 @@ def prepare(link):
     dialer = link._dialer
     # From here on a failure is the certificate's.
     dialer.spoken = True
-    turn = link.tls_failures // _TRIES % (len(paths) + (link.renew_port > 0))
-    renews = turn == len(paths)
-    serial, until_s, ca, certificate, key = certificates.read(paths[0 if renews else turn])
+    turn = link.tls_failures // _TRIES % (len(paths) << (link.renew_port > 0))
+    renews = turn >= len(paths)
+    serial, until_s, ca, certificate, key = certificates.read(paths[turn % len(paths)])
     link.certificate = [serial.hex(), until_s]
     if renews:
         from sync import renewal

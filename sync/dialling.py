@@ -21,6 +21,8 @@ _LOOK_UP_AFTER = const(5)
 
 _LOOK_MS = const(250)
 _LOOKS = const(80)  # 20 s to join and to get an address
+_RESTART_AFTER = const(4)
+_RADIO_OFF_MS = const(500)
 
 _CONNECT = const(0x10)
 _SUBSCRIBE = const(0x82)
@@ -30,6 +32,9 @@ async def join(wifi):
     """Try once to join the network of a sync.network.Wifi, for 20 s at most."""
     wlan = wifi._wlan
     try:
+        if wifi.failures and not wifi.failures % _RESTART_AFTER:
+            wlan.active(False)
+            await wifi._sleep_ms(_RADIO_OFF_MS)
         wlan.active(True)
         # The driver must neither sleep between beacons (an answer would take 100 ms more) nor try again by itself.
         wlan.config(pm=wlan.PM_NONE, reconnects=0)
@@ -40,7 +45,7 @@ async def join(wifi):
             if wifi.up():
                 return
         wlan.disconnect()
-    except OSError:
+    except Exception:  # RuntimeError, too: what network_common.c does not know, as 0x0101, no memory
         pass  # the driver's own words tell nothing that the next attempt would not
 
 

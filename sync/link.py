@@ -160,7 +160,7 @@ class Link:
                     serve = credentials.prepare(self)
                     ondemand.drop(_ON_DEMAND)
                 await serve()
-            except (OSError, ValueError, MemoryError) as error:  # TLS raises ValueError
+            except Exception as error:  # a fault of ours, too: the pauses stay, and Wi-Fi has one task
                 self.last_error = error
                 host.link_failed(error)
             if self._dialer.spoken and not client.greeted:

@@ -17,8 +17,6 @@ from storage import ondemand
 
 _LOOK_MS = const(250)
 _CHECK_MS = const(2000)
-_RESTART_AFTER = const(4)
-_RADIO_OFF_MS = const(500)
 _QUICK = const(3)
 
 
@@ -80,7 +78,6 @@ class Wifi:
 
     async def run(self):
         """Keep the network up, for ever."""
-        wlan = self._wlan
         sleep_ms = self._sleep_ms
         while True:
             if not self.up():
@@ -90,15 +87,13 @@ class Wifi:
 
                 await dialling.join(self)
                 ondemand.drop(dialling.MODULES)
+                dialling = None  # else this frame keeps it
             pause_ms = _CHECK_MS
             if self.up():
                 self.failures = 0
                 self._backoff.reset()
             else:
                 self.failures += 1
-                if not self.failures % _RESTART_AFTER:
-                    wlan.active(False)
-                    await sleep_ms(_RADIO_OFF_MS)
                 pause_ms = self._backoff.next_ms()
             await sleep_ms(pause_ms)
 

@@ -71,8 +71,11 @@ class Renewal:
             from sync import parcels
 
             parcels.page(link, payload, True)
-        except messages.Refused:
+        except messages.Refused as error:
             link.refused += 1
+            if error.result == messages.WRONG_MAC:
+                link.forged += 1
+                link._host.forged()
         except (OSError, ValueError) as error:
             link.failed += 1
             link.last_error = error

@@ -83,6 +83,7 @@ def new_link(port, site, door, journal, allowlist=None):
     if not tls:
         allowlist = Thing()
         allowlist.office_epoch = 1
+        allowlist.reconciling = None
         allowlist.revision = 0
     host = Thing()
     host.state = lambda: {"door": "secured", "lock": "locked", "alarms": [], "clock": "synchronised", "t": 0, "sw": "0"}

@@ -86,7 +86,10 @@ def streams_bytes():
 
 
 def heap(board, from_source=False):
-    """Return the heap of a door in bytes, in service and while its list changes, and the modules loaded in service."""
+    """Return the heap of a door in bytes, and the modules loaded in service.
+
+    The heap is that in service, while its list changes, and while the order to apply a parcel is carried out.
+    """
     root, ending = (ROOT, ".py") if from_source else (DOOR, ".mpy")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder)
@@ -99,7 +102,8 @@ def heap(board, from_source=False):
         figures = run32("heap_door32.py", folder, {} if from_source else None)
     names = [name.removeprefix("loaded.").replace(".", "/") + ending for name in figures if name.startswith("loaded.")]
     loaded = [root / name for name in names if (root / name).exists()]
-    return figures["heap"], figures["changing"], sum(path.stat().st_size for path in loaded)
+    heaps = figures["heap"], figures["changing"], figures["ordered"]
+    return heaps, sum(path.stat().st_size for path in loaded)
 
 
 def tap():
@@ -121,11 +125,14 @@ def measure():
     """Return the figures."""
     install_interpreter()
     streams = streams_bytes()
-    heap32, changing, size = heap("esp32_wroom_4mb")
-    source_heap32, source_changing, source_size = heap("esp32_wroom_4mb", from_source=True)
+    heaps, size = heap("esp32_wroom_4mb")
+    source_heaps, source_size = heap("esp32_wroom_4mb", from_source=True)
+    names = "boot.heap32_bytes", "boot.heap32_changing_bytes", "boot.heap32_ordered_bytes"
     return {
         "boot.modules_bytes": (size, source_size),
-        "boot.heap32_bytes": (heap32 + streams, source_heap32 + streams),
-        "boot.heap32_changing_bytes": (changing + streams, source_changing + streams),
+        **{
+            name: (door + streams, source + streams)
+            for name, door, source in zip(names, heaps, source_heaps, strict=True)
+        },
         "tap.alloc_bytes": tap(),
     }

@@ -99,6 +99,7 @@ journal.oldest = lambda: 1
 allowlist = Thing()
 allowlist.office_epoch = 1
 allowlist.revision = 5
+allowlist.reconciling = None
 host = Thing()
 host.state = lambda: {"door": "secured", "lock": "locked", "alarms": [], "clock": "floor", "t": 5, "sw": "0.1"}
 host.may_connect = lambda: True

@@ -68,6 +68,8 @@ class Opened(TestCase):
         parcels.esp32 = Esp32
 
     def stage(self, plain, kind=1, number=7):
+        if "provision.parcel" in os.listdir(ROOT):
+            os.remove(ROOT + "/provision.parcel")  # the start that it waited for
         iv = bytes(range(16))
         key = derive(DOOR_KEY, b"parcel")
         file = upstream.seal_parcel(key, kind, number, iv + aes(derive(DOOR_KEY, b"secret"), 2, iv).encrypt(plain))
@@ -89,6 +91,26 @@ class Opened(TestCase):
             with open(ROOT + "/provision.parcel", "rb") as file:
                 self.assertEqual(file.read(), b"7 %d\n" % (1 + length % 2) + plain)
             self.assertEqual(self.service.restarts, 1)
+
+    def test_it_says_which_certificate_works(self):
+        self.stage(b"0123456789abcde\x01", 2)
+        self.service.link.connected = True
+        self.service.link.certificate = ["0102", 9]
+        self.assertEqual(self.apply(), messages.DONE)
+        with open(ROOT + "/provision.parcel", "rb") as file:
+            self.assertEqual(file.readline(), b"7 2 0102\n")
+
+    def test_one_waits_for_its_start_and_is_not_written_again(self):
+        self.stage(b"0123456789abcde\x01", 2)
+        self.assertEqual(self.apply(), messages.DONE)
+        with open(ROOT + "/provision.parcel", "wb") as file:
+            file.write(b"7 2\nas it was")
+        for _ in range(3):
+            self.assertEqual(self.apply(), messages.BUSY)
+        with open(ROOT + "/provision.parcel", "rb") as file:
+            self.assertEqual(file.read(), b"7 2\nas it was")
+        self.assertEqual(self.service.restarts, 1)
+        self.assertFalse("provision.tmp" in os.listdir(ROOT))
 
     def test_what_is_not_whole_or_another_one_stays(self):
         self.stage(b"0123456789abcde\x01")

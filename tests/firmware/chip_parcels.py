@@ -1,10 +1,11 @@
 """What a start takes over: the installer's file, or a parcel."""
 
+import json
 import os
 
 from parcel_world import DOOR_KEY, ROOT, Base
 
-from storage import record
+from storage import certificates, record
 from storage.mac import derive
 
 CARD = ["ntag424", 1, 1, "11" * 16]
@@ -33,6 +34,15 @@ class Taken(Base):
             {"wifi_secret": "other", "door_key": "00" * 31},
             {"wifi_secret": "other", "tls": {"ca": "00"}},
             {"wifi_secret": 3},
+            {"settings": {"desk": True}},
+            {"wifi_secret": "s" * 65, "settings": {"open_s": 9}},
+            {
+                "tls": {"ca": "00" * 3990, "certificate": "00" * 90, "key": "00", "serial": "01", "until": 9},
+                "settings": {"open_s": 9},
+            },
+            {"tls": {"ca": "00", "certificate": "00", "key": "00", "serial": "01" * 21, "until": 9}},
+            {"tls": {"ca": "00", "certificate": "00", "key": "00", "serial": "01", "until": -1}},
+            {"tls": {"ca": "00", "certificate": "00", "key": "00", "serial": "01", "until": 1 << 32}},
             {"settings": None},
             [],
             "no json",
@@ -43,6 +53,16 @@ class Taken(Base):
         self.assertEqual(self.parcel({"wifi_secret": "other"}, 2), (record.PARCEL_REFUSED, 7))  # it says tls only
         self.assertEqual(self.held(), before)
         self.assertEqual(self.kept.get("parcel"), 7)
+
+    def test_the_certificate_that_works_is_not_overwritten(self):
+        tls = {"ca": "01", "certificate": "02", "key": "03", "until": 9}
+        for number, words in enumerate(("7 1", "8 1 01", "9 2 01")):
+            tls["serial"] = "%02x" % (number + 1)
+            with open(ROOT + "/provision.parcel", "w") as file:
+                file.write(words + "\n" + json.dumps({"tls": tls}))
+            self.start()
+        serials = [certificates.read(path)[0] for path in certificates.paths(ROOT)]
+        self.assertEqual(serials, [b"\x03", b"\x01"])
 
     def test_an_installer_changes_a_part_or_all(self):
         self.installed({"settings": {"open_s": 8}})

@@ -26,7 +26,10 @@ from sync import messages, upstream
 from upstream_rig import KEYS, Host, Rig, run
 
 COUNT = min(GIVEN, 5_000) if not os.getenv("FUZZ_COUNT") else GIVEN
-_PURPOSES = (b"event-ack", b"list", b"cmd")
+_PURPOSES = (b"event-ack", b"list", b"cmd", b"parcel")
+_TOPICS = len(_PURPOSES)
+_PARCEL_HEADER = 16
+_TAKEN = 5  # number of the parcel that was taken last
 _CARD = b"pseudo7"
 _PIECE = 200
 _KEEPS = 512  # bytes that a settled heap may move by: a number that became a large one, a finaliser that waits
@@ -46,7 +49,7 @@ class Strict(Host):
     def _no(self, *what):
         raise Unwanted(what)
 
-    command = list_changed = list_full = _no
+    command = list_changed = list_full = parcel_whole = _no
 
     def command_refused(self, operation, result, operator):
         self.refused += 1
@@ -75,6 +78,8 @@ class World:
         self.link._nonce = bytes(range(16))
         self.link._session_s = self.host.now_s
         self.link._number = self.link._sent = 0
+        self.link.root = os.getenv("MENWEI_TMP")
+        self.link.parcel = [0, 0, _TAKEN]
 
     def state(self):
         """All that a message could change: every byte of flash, and what the link knows of its session."""
@@ -83,10 +88,15 @@ class World:
             while file.readinto(self.buf):
                 digest.update(self.buf)
         link = self.link
-        return digest.digest(), self.journal.head, self.journal.acked, self.cards.revision, link._number, link._nonce
+        journal = self.journal
+        known = journal.head, journal.acked, self.cards.revision, link._number, link._nonce, tuple(link.parcel)
+        return digest.digest(), "parcel" in os.listdir(link.root), known
 
     def good(self, number):
-        """A message that the door would take, were it not for its content: an older office, another session."""
+        """A message that the door would take, were it not for its content: an older office, another session.
+
+        Of commands some are of this session, and used; pages are of parcels that were taken already.
+        """
         key = KEYS.purpose(_PURPOSES[number])
         bits = random.getrandbits
         if number == 0:
@@ -99,8 +109,17 @@ class World:
             ]
             start = 4 + bits(8)
             return upstream.build_delta(key, b"DCBA" if bits(1) else b"XXXX", start, start + 1 + bits(4), changes)
-        nonce = bytes(bits(8) for _ in range(16))
-        body = upstream.command_body(1 + bits(4), bits(8), nonce, 1 + bits(10), bits(16), bits(8), bits(4), bits(12))
+        if number == 3:
+            page = bytes((1, 1 + bits(1))) + (count := 1 + bits(9)).to_bytes(2, "little")
+            start = bits(12)
+            for field in (bits(8) % (_TAKEN + 1), start, 16 * (3 + bits(9))):
+                page += field.to_bytes(4, "little")
+            page += bytes(count - 1) + bytes((bits(8),))
+            return page + messages.mac(key, page, len(page))
+        used = not bits(2)
+        nonce = self.link._nonce if used else bytes(bits(8) for _ in range(16))
+        order = 0 if used else 1 + bits(10)
+        body = upstream.command_body(1 + bits(4), bits(8), nonce, order, bits(16), bits(8), bits(4), bits(12))
         return upstream.build_command(key, body, upstream.approval(KEYS.purpose(b"approve"), body))
 
 
@@ -146,12 +165,12 @@ class Messages(TestCase):
             link = world.link
             for seed in seeds:
                 random.seed(seed)
-                number = random.getrandbits(8) % 3
-                topic = number if random.getrandbits(2) else random.getrandbits(8) % 3
+                number = random.getrandbits(8) % _TOPICS
+                topic = number if random.getrandbits(2) else random.getrandbits(8) % _TOPICS
                 data = world.good(number)
                 fate = random.getrandbits(3)
                 if fate < 5:
-                    data = mutated(data, world.good((number + 1) % 3))
+                    data = mutated(data, world.good((number + 1) % _TOPICS))
                 elif fate < 7:
                     # Right MAC, wrong content: for acknowledgements and commands it is the content that is refused.
                     data = sealed(KEYS.purpose(_PURPOSES[topic]), mutated(data, data))
@@ -160,6 +179,9 @@ class Messages(TestCase):
                         data += messages.mac(KEYS.purpose(b"list"), data, len(data))
                     if topic == 2 and data[4:20] == link._nonce:
                         continue
+                    if topic == 3 and len(data) >= _PARCEL_HEADER + 16:
+                        data = data[:4] + bytes((data[4] % (_TAKEN + 1), 0, 0, 0)) + data[8:-16]
+                        data += messages.mac(KEYS.purpose(b"parcel"), data, len(data))
                 refused = link.refused
                 await link._on_message(topic, memoryview(data), random.getrandbits(4) == 0)
                 # A delta from a later revision is no refusal: it makes the door tell its own.
@@ -179,7 +201,7 @@ class Messages(TestCase):
         self.assertEqual(world.link.failed, 0)
         if len(heaps) > 10:
             self.assertTrue(heaps[-1] - heaps[len(heaps) // 2] <= _KEEPS, heaps)
-        for topic in range(3):
+        for topic in range(_TOPICS):
             self.assertTrue(results[topic, 1] > COUNT // 20)
 
     def test_it_can_fail(self):
@@ -219,6 +241,7 @@ class Packets(TestCase):
                     publish(b"t/" + TOPICS[bits(1)], b"payload" * bits(3),
                         bits(1), bits(16), bits(1)) + puback(4 + bits(1))
                     + b"\xd0\x00" + publish(b"t/" + TOPICS[1], b"x" * bits(9), qos=0)
+                    + publish(b"t/event/now", b"\x01" * bits(7), qos=bits(1))
                 )  # fmt: skip
                 stream = Stream(1 + bits(9))
                 rig = ClientRig(stream)

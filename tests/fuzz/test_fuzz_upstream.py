@@ -18,7 +18,11 @@ sys.path.append(str(Path(__file__).parents[1] / "tools"))
 
 from fake_door import FakeDoor
 
+from menwei import public
 from menwei.keyfile import KeyFile
+from menwei.pki import Pki
+from menwei.public import Public
+from menwei.renewal import ASK, STATE, Renewals
 from menwei.store import Store
 from menwei.upstream import Upstream
 from storage import record
@@ -32,7 +36,30 @@ EPOCH, NOW = b"\x01\x02\x03\x04", 1_772_434_800
 RECORDS = 100
 LEAVES = ("event", "state", "cmd/result", "event/now", "list", "cmd", "event/ack", "renew/ask", "x")
 KEPT = 3_000_000  # bytes of Python's heap
-ODD = (None, True, -1, 0, 1, 2**31, 2**70, 1.5, "", "zz", "00" * 16, [], [1], ["", ""], {}, {"a": {}}, "\ud800", [[[]]])
+ODD = (
+    None,
+    True,
+    -1,
+    0,
+    1,
+    2**31,
+    2**70,
+    10**400,
+    1e999,
+    -1e999,
+    float("nan"),
+    1.5,
+    "",
+    "zz",
+    "00" * 16,
+    [],
+    [1],
+    ["", ""],
+    {},
+    {"a": {}},
+    "\ud800",
+    [[[]]],
+)
 
 
 class Client:
@@ -101,6 +128,15 @@ def mutated(data, draw):
     return bytes(data)
 
 
+def odd(draw, value):
+    """Something else in the place of a member, or of one element of it."""
+    if isinstance(value, list) and value and draw.random() < 0.5:
+        value = list(value)
+        value[draw.randrange(len(value))] = draw.choice(ODD)
+        return value
+    return draw.choice(ODD)
+
+
 def nonsense(world, draw):
     """(leaf, payload) that only who has the door's keys could make."""
     door = world.doors[TAKEN]
@@ -108,7 +144,7 @@ def nonsense(world, draw):
     if kind == 0:
         members = json.loads(world.state(TAKEN).rpartition(b"\n")[0])
         for name in draw.sample(sorted(members), draw.randrange(1, 5)):
-            members[name] = draw.choice(ODD)
+            members[name] = odd(draw, members[name])
         return "state", messages.build_state(derive(door.key, b"state"), members)
     if kind == 1:
         body = draw.choice((b"[]", b"1", b'"v"', b"{}", b"[" * 900, b'{"v":1}', draw.randbytes(50), b'{"v":1,"v":NaN}'))
@@ -131,6 +167,8 @@ def nonsense(world, draw):
                 detail=draw.randrange(2**30), time=draw.randrange(2**30),
             )  # fmt: skip
     first = draw.randrange(1, door.journal.head + 1)
+    if draw.random() < 0.2:  # that overtake: of any kind, one record or some
+        return "event/now", door.batch(first, min(door.journal.head, first + draw.choice((0, 0, 0, 2))))
     payload = door.batch(first, min(door.journal.head, first + draw.randrange(1, 32)))
     if draw.random() < 0.3:  # another branch of its own journal
         door.journal.chain = draw.randbytes(7)
@@ -213,3 +251,41 @@ async def test_nothing_is_acknowledged_that_is_not_stored(tmp_path):
                 assert chain in [place[0] for place in world.store.places(GOOD, EPOCH.hex(), seq)]
         world.client.said.clear()
     assert world.store.events(GOOD)
+
+
+async def test_nonsense_is_not_shown_to_others_and_renews_nothing(tmp_path):
+    """What the state of a door makes public, and what certificates it gets."""
+    world = World(tmp_path)
+    pki = Pki.create(tmp_path / "pki")
+    held = {name: pki.door(SITE, name) for name in world.doors}
+    said = []
+    renewals = Renewals(pki, world.upstream._keys, lambda door, text: said.append(text))
+    show = Public("nowhere", 1, world.upstream._keys, world.store, home_assistant=True, clock=lambda: world.now)
+    issued = len(pki.entries())
+    key = derive(world.doors[TAKEN].key, b"state")
+    pages = refused = 0
+    for seed in range(SEED, SEED + COUNT):
+        draw = random.Random(seed)
+        members = json.loads(world.state(TAKEN).rpartition(b"\n")[0])
+        certificate = held[TAKEN].serial, held[TAKEN].until
+        members |= {"cert": list(certificate), "serial": certificate[0], "until": certificate[1], "parcel": [0, 0, 0]}
+        for name in draw.sample(sorted(members), draw.randrange(1, 5)):
+            members[name] = odd(draw, members[name])
+        payload = messages.build_state(key, members)
+        door, leaf = draw.choice((TAKEN, TAKEN, GOOD, "nobody")), draw.choice((STATE, ASK))
+        if draw.random() < 0.3:
+            payload = mutated(payload, draw)
+        try:
+            pages += len(renewals.take(door, leaf, payload, world.now + seed - SEED))
+        except messages.Refused:
+            refused += 1
+        await world.hear(TAKEN, "state", payload)
+        for topic, text in show._wanted(TAKEN).items():
+            assert topic.startswith((f"menwei/v1/{SITE}/{TAKEN}/public", public.discovery_topic(SITE, TAKEN)))
+            assert len(text) < 6000 and text.isprintable()
+    print(pages, "pages,", refused, "refused,", len(pki.entries()) - issued, "certificates made")
+    assert refused > COUNT // 10
+    # A door can have its own certificate renewed: at most one in ten minutes, and never another door's.
+    made = list(pki.entries()[issued:])
+    assert {entry.name for entry in made} <= {f"{SITE}/{TAKEN}"}
+    assert len(made) <= 1 + COUNT // 600

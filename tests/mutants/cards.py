@@ -346,6 +346,20 @@ MUTANTS = [
     ("storage/cardpages.py", "if first > done:", "if False:", "a page is left out", _PAGES),
     (
         "storage/cardpages.py",
+        "cardrevision.set_progress(cards, office_epoch, revision, 0)",
+        "pass",
+        "half a first page is not known after a power cut, and an old delta revives a card",
+        ("tests/sync/chip_link_pages.py::Pages.test_half_a_first_page_is_known_after_a_power_cut",),
+    ),
+    (
+        "storage/cardpages.py",
+        "if under_way and office_epoch == under_way[0] and revision < under_way[1]:",
+        "if False:",
+        "an older page takes the place of what is under way",
+        ("tests/sync/chip_link_pages.py",),
+    ),
+    (
+        "storage/cardpages.py",
         "done = under_way[2] if under_way and under_way[:2] == (office_epoch, revision) else 0",
         "done = under_way[2] if under_way else 0",
         "a list goes on where another one stopped",

@@ -42,6 +42,22 @@ class Slots(TestCase):
         certificates.store(root, b"three", 3, b"ca", b"certificate", b"key")
         self.assertEqual([certificates.read(path)[0] for path in certificates.paths(root)], [b"three", b"one"])
 
+    def test_taken_twice_it_leaves_the_other(self):
+        root = folder("twice")
+        for name in (b"one", b"two", b"two"):
+            certificates.store(root, name, 1, b"ca", b"certificate", b"key")
+        self.assertEqual([certificates.read(path)[0] for path in certificates.paths(root)], [b"two", b"one"])
+
+    def test_the_one_that_works_stays(self):
+        root = folder("works")
+        names = b"one", b"wrong", b"wrong too", b"three"
+        for name, shown in zip(names, (None, b"one", b"one", b"one")):
+            for _ in range(2):
+                certificates.store(root, name, 1, b"ca", b"certificate", b"key", shown)
+        self.assertEqual([certificates.read(path)[0] for path in certificates.paths(root)], [b"three", b"one"])
+        certificates.store(root, b"four", 1, b"ca", b"certificate", b"key", b"three")
+        self.assertEqual([certificates.read(path)[0] for path in certificates.paths(root)], [b"four", b"three"])
+
     def test_what_is_too_large_is_refused_and_nothing_is_written(self):
         root = folder("large")
         with self.assertRaises(ValueError):

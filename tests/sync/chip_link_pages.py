@@ -205,6 +205,24 @@ class Pages(TestCase):
 
         run(work())
 
+    def test_half_a_first_page_is_known_after_a_power_cut(self):
+        """Else a delta of before would revive what that page cancelled."""
+
+        async def work():
+            late, other = card(0, 7), card(0, 8)
+            rig = await self.rig((other,))
+            page = [(REVOKED, late) + VALUES, (REVOKED, other) + VALUES]
+            office = int.from_bytes(OFFICE, "little")
+            steps = self.cards.reconcile(office, 9, 0, SECTOR, page)
+            while self.state(late) != REVOKED:
+                next(steps)
+            self.restart(rig)
+            await downlink.change_list(rig.link, memoryview(self.delta(5, 6, (messages.PUT, late))))
+            self.assertEqual(self.cards.reconciling, (office, 9, 0))
+            self.assertEqual((self.state(late), self.cards.revision), (REVOKED, 5))
+
+        run(work())
+
     def test_another_offices_list_comes_by_pages_only(self):
         async def work():
             mine, theirs = card(0, 1), card(2, 2)

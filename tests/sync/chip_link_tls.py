@@ -93,3 +93,23 @@ class Needs(TestCase):
             self.assertEqual((link._dialer.dialled, link.tls_failures), (0, 1))
 
         run(work())
+
+    def test_each_certificate_has_its_turn_and_then_the_ca_of_each_at_the_renewal_listener(self):
+        from sync import credentials
+
+        root = folder("turns")
+        certificates.store(root, b"\1", 5, b"ca1", b"certificate", b"key")
+        certificates.store(root, b"\2", 6, b"ca2", b"certificate", b"key")
+        kept = credentials.context
+        try:
+            for renew_port, turns in ((0, (b"2", b"1", b"2")), (9, (b"2", b"1", b"r2", b"r1", b"2"))):
+                link = link_with_tls(root, renew_port=renew_port)
+                used = []
+                credentials.context = lambda ca, *own, used=used: used.append((b"" if own else b"r") + ca[2:])
+                for failures in range(0, 3 * len(turns), 3):
+                    link.tls_failures = failures
+                    credentials.prepare(link)
+                    self.assertEqual(link.certificate[0], "0" + used[-1][-1:].decode())
+                self.assertEqual(tuple(used), turns)
+        finally:
+            credentials.context = kept

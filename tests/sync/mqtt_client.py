@@ -8,7 +8,8 @@ quit          print the longest stall of the loop and end
 
 import asyncio
 import sys
-import time
+
+from ticker import Ticker
 
 from sync.mqtt import Mqtt
 from sync.network import Backoff, Dialer
@@ -18,21 +19,6 @@ _TOPICS = (b"down", b"other")
 
 def say(*words):
     print(*words)
-
-
-class Ticker:
-    """Measures for how long the loop did not get round."""
-
-    def __init__(self):
-        self.longest_ms = 0
-
-    async def run(self):
-        last_ms = time.ticks_ms()
-        while True:
-            await asyncio.sleep_ms(5)
-            now_ms = time.ticks_ms()
-            self.longest_ms = max(self.longest_ms, time.ticks_diff(now_ms, last_ms) - 5)
-            last_ms = now_ms
 
 
 async def on_message(number, payload, retained):

@@ -104,11 +104,14 @@ def best_of_three(test):
     """Repeat a test whose door stalled, twice: other processes of this machine can only make a stall longer."""
 
     @wraps(test)
-    async def repeated(*arguments, **named):
-        for _ in range(2):
+    async def repeated(site, tmp_path, **named):
+        for number in range(2):
             with suppress(StallError):
-                return await test(*arguments, **named)
-        return await test(*arguments, **named)
+                return await test(site, tmp_path, **named)
+            tmp_path = tmp_path / f"again{number}"
+            tmp_path.mkdir(0o755)
+            site = TlsSite(tmp_path)
+        return await test(site, tmp_path, **named)
 
     return repeated
 

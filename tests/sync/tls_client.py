@@ -25,6 +25,7 @@ class Chip:
 
 sys.modules["esp32"] = Chip
 
+from ticker import Ticker  # noqa: E402
 from upstream_rig import SETTINGS, Allowlist, Host, Journal, Keys  # noqa: E402
 
 from sync.link import Link  # noqa: E402
@@ -43,15 +44,6 @@ class Door(Host):
 
     def monotonic_s(self):
         return time.ticks_ms() // TICK_MS
-
-
-async def tick(longest):
-    last_ms = time.ticks_ms()
-    while True:
-        await asyncio.sleep_ms(5)
-        now_ms = time.ticks_ms()
-        longest[0] = max(longest[0], time.ticks_diff(now_ms, last_ms) - 5)
-        last_ms = now_ms
 
 
 async def watch(link, journal):
@@ -74,8 +66,8 @@ async def main(port, renew_port, folder, host):
     link = Link(settings, Keys(), journal, Allowlist(), Door(), folder, None, TICK_MS)
     link.parcel = [0, 0, 0]
     link._backoff = Backoff(4 * TICK_MS, 60 * TICK_MS)
-    longest = [0]
-    tasks = [asyncio.create_task(work) for work in (tick(longest), watch(link, journal), link.run())]
+    ticker = Ticker()
+    tasks = [asyncio.create_task(work) for work in (ticker.run(), watch(link, journal), link.run())]
     lines = asyncio.StreamReader(sys.stdin)
     while True:
         words = (await lines.readline()).decode().split()
@@ -86,7 +78,7 @@ async def main(port, renew_port, folder, host):
             link.notify()
     for task in tasks:
         task.cancel()
-    say("stall", longest[0], "forged", link.forged, "refused", link.refused)
+    say("stall", ticker.longest_ms, "forged", link.forged, "refused", link.refused)
 
 
 TICK_MS = int(sys.argv[3])

@@ -19,19 +19,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from chaos import Chaos
+from interpreter import micropython_environment
 from tls_site import Mosquitto, TlsSite
 
 from menwei.build import build
 from menwei.control import SimError
+from menwei.epoch import UNIX_2020
 from menwei.simdoor import EXIT_RESET, PowerLost, SimDoor
 
 SITE, DOOR = "faults", "gate"
 HERE = Path(__file__).parent
-NAP_S = 3540
+NAP_S = 7140
 _NAP_PIECE_S = 43200
 _STRETCH_S = 6
 _PROMPT_S = 3
 _ANSWER_S = 20
+DAY_S = 86_400
 
 
 async def ended(process):
@@ -45,11 +48,11 @@ async def ended(process):
 class UpstreamProcess:
     """upstream_process.py, which can be killed and goes on with its database."""
 
-    def __init__(self, folder, port, clock, more=None):
+    def __init__(self, folder, port, clock, pki=None):
         self.database = folder / "upstream.db"
         self._options = {
             "database": str(self.database), "keys": str(folder / "keys.json"), "host": "127.0.0.1", "port": port,
-            "more": more or {},
+            "pki": pki,
         }  # fmt: skip
         self._log = folder / "upstream.log"
         self._clock = clock
@@ -122,8 +125,17 @@ class PatientDoor(SimDoor):
             await self.ask("nap")
 
 
+def _own_certificate(tls_site, door_key):
+    return tls_site.door(DOOR, key=door_key)
+
+
 class Site:
-    """Everything; use it with `async with`."""
+    """Everything; use it with `async with`.
+
+    Args:
+        tls: for the door and for upstream.
+        certificate: function of (TlsSite, door key) that makes the door's.
+    """
 
     def __init__(self, folder, seed, start_unix, settings=None, tls=True, certificate=None):
         self.folder, self.seed = folder, seed
@@ -136,10 +148,14 @@ class Site:
         self.keys.add(DOOR, self.door_key, {self.epoch: self.journal_key})
         self.keys.save(folder / "keys.json")
         self.broker = Mosquitto(self.tls_site, plain=True)
-        self.certificate = certificate or (self.tls_site.door(DOOR, key=self.door_key) if tls else None)
+        self.certificate = None
+        if tls:
+            self.certificate = (certificate or _own_certificate)(self.tls_site, self.door_key)
         port = self.broker.port if tls else self.broker.plain_port
         self.wire = Chaos("127.0.0.1", port, seed, tls)
-        self.upstream = UpstreamProcess(folder, self.broker.plain_port, self.exact_now)
+        port = self.broker.upstream_port if tls else self.broker.plain_port
+        pki = str(self.tls_site.pki.folder) if tls else None
+        self.upstream = UpstreamProcess(folder, port, self.exact_now, pki)
         self.door = PatientDoor(folder, start_unix=start_unix, seed=seed, quiet_ms=4)
         self.net = True
 
@@ -208,6 +224,26 @@ class Site:
                 await self.revive(after_s=0)
                 starts += 1
         return starts
+
+    async def age(self, days, count, kinds):
+        """Power is off, and the journal becomes what it would be after so many days without a link.
+
+        Returns how many records of each of `kinds`, (kind, reason, share), were made, stored or only counted.
+        """
+        await self.door.cut()
+        await self.door.ended()
+        start = self.door.unix - UNIX_2020
+        words = [self.door.flash, start, start + days * DAY_S, count, *(",".join(map(str, kind)) for kind in kinds)]
+        process = await asyncio.create_subprocess_exec(
+            *(Path(sys.executable).with_name("micropython"), HERE / "age_journal.py", *map(str, words)),
+            env=micropython_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        said, _ = await process.communicate()
+        assert not process.returncode, said.decode()
+        await self.revive(after_s=days * DAY_S)
+        *made, filled = map(int, said.split())
+        assert filled > 90, "the journal did not overflow"
+        return made
 
     async def revive(self, after_s):
         """Start the door again."""

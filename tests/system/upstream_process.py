@@ -13,6 +13,7 @@ from pathlib import Path
 
 from menwei.keyfile import KeyFile
 from menwei.store import Store
+from menwei.tls import Credentials
 from menwei.upstream import Upstream
 
 
@@ -43,9 +44,8 @@ class Process:
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         options = self.options
         keys = KeyFile.load(Path(options["keys"]))
-        self.upstream = Upstream(
-            options["host"], options["port"], keys, self.store, clock=self.clock, **options.get("more", {})
-        )
+        tls = Credentials.of(None, None, None, Path(options["pki"])).context() if options["pki"] else None
+        self.upstream = Upstream(options["host"], options["port"], keys, self.store, clock=self.clock, tls=tls)
         # `start` gives up when the broker is not there; an upstream that is to last does not.
         self.upstream._task = asyncio.create_task(self.upstream._run())
         work = set()

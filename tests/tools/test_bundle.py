@@ -217,7 +217,7 @@ def test_a_module_that_stays_must_not_need_one_that_goes():
 # Needed at a start and later, too.
 COPIES = {
     *("firmware.clockstart", "storage.cardrevision", "storage.cardsector", "storage.keys", "storage.settings"),
-    *("storage.certificates", "sync.ntp", "sync.parcels"),
+    *("storage.certificates", "sync.credentials", "sync.ntp", "sync.parcels"),
 }
 
 

@@ -50,13 +50,21 @@ class _Delivery:
         self.upstream = Upstream(host, port, keys, store, tls=context, serves=False)
 
     def _outcome(self) -> int | None:
-        """The reason of the record about this parcel, stored by us or by a `menwei listen` beside us."""
-        mine = (
+        """The reason of the last record about this parcel, stored by us or by a `menwei listen` beside us.
+
+        None while records are missing: one that was taken may be taken back by a record that comes later.
+        """
+        known = self._store.door(self._door)
+        state = known[1] if known else {}
+        head = self._store.head(self._door, state.get("epoch", ""))
+        if head is None or head.seq < state.get("head", 0):
+            return None
+        mine = [
             event.reason
             for event in self._store.events(self._door)
             if event.kind == record.CHANGED and event.detail == self._number
-        )
-        return next(mine, None)
+        ]
+        return mine[-1] if mine else None
 
     def _position(self) -> list[int]:
         """What the door's state says of parcels: number, bytes so far, number taken last."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from menwei.liststore import ListTables
 from storage import record
-from storage.entry import LIVE, REVOKED, SUSPENDED, sector_of
+from storage.entry import REVOKED, sector_of
 from storage.packing import pack, token
 from sync.messages import FORGET, PUT
 from sync.upstream import pack_change
@@ -197,10 +197,6 @@ class DoorList:
     def _give_way(self, cards: CardSet, name: bytes, revision: int, less: bool) -> None:
         """Take a card away that was gone from the door before `revision`."""
         card, told = cards.cards[name], self.told
-        if (told.is_gone(name, card) and told.dropped[name[1:]] < revision) or (
-            less and card.revision <= told.absent.get(name, -1) < revision
-        ):
+        gone = told.is_gone(name, card) and told.dropped[name[1:]] < revision
+        if gone or (less and card.revision <= told.absent.get(name, -1) < revision):
             cards.set(name, None)
-
-
-STATES = {LIVE: "live", SUSPENDED: "suspended", REVOKED: "revoked"}

@@ -43,12 +43,14 @@ class Rotation:
         next: the key that the door is to get, until it is known to use it.
         old: the key from before, from then on.
         revision: of the door's list when it was known; what stands there was made under the old key.
+        drops: how often it was told to drop one in rotations before, as upstream's database says.
         dropped: the door has forgotten the old one.
     """
 
     next: bytes | None = field(default=None, repr=False)
     old: bytes | None = field(default=None, repr=False)
     revision: int = 0
+    drops: int = 0
     dropped: bool = False
 
 
@@ -106,6 +108,7 @@ class KeyFile:
 
     def rotation(self, door: str) -> Rotation:
         """How far the rotation of a door's key is; empty if there is none."""
+        self._refresh()
         return self._rotations.get(door, Rotation())
 
     def set_rotation(self, door: str, rotation: Rotation, door_key: bytes | None = None) -> None:
@@ -142,12 +145,13 @@ class KeyFile:
     def _content(self, door: str) -> dict:
         key, journal = self._doors[door]
         content = {"door_key": key.hex(), "journal": {epoch.hex(): start.hex() for epoch, start in journal.items()}}
-        rotation = self.rotation(door)
+        rotation = self._rotations.get(door, Rotation())
         if rotation.next:
             content["next_door_key"] = rotation.next.hex()
         if rotation.old:
             content["old_door_key"] = rotation.old.hex()
             content["old_until_revision"] = rotation.revision
+            content["old_drops"] = rotation.drops
             content["old_dropped"] = rotation.dropped
         return content
 
@@ -185,7 +189,8 @@ class KeyFile:
 
 def _rotation(entry: dict) -> Rotation:
     coming, old = (_key(entry, name) for name in ("next_door_key", "old_door_key"))
-    return Rotation(coming, old, int(entry.get("old_until_revision", 0)), bool(entry.get("old_dropped", False)))
+    revision, drops = (int(entry.get(name, 0)) for name in ("old_until_revision", "old_drops"))
+    return Rotation(coming, old, revision, drops, bool(entry.get("old_dropped", False)))
 
 
 def _key(entry: dict, name: str) -> bytes | None:

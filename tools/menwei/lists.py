@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from menwei.doorlist import DoorList
 from menwei.keyfile import KeyFile
 from menwei.liststore import Pass
-from menwei.session import Session, number
+from menwei.session import Session, number, octets
 from menwei.store import Finding, Store
 from storage.mac import derive
 from sync import upstream as wire
@@ -55,6 +55,7 @@ class Lists:
         self._publish = publish
         self._found = found
         self._lists: dict[str, DoorList] = {}
+        self.again: Callable[[str, Session], Awaitable[None]] | None = None  # called to try a step once more
 
     def forget(self) -> None:
         """The database is another one."""
@@ -67,19 +68,20 @@ class Lists:
         Raises:
             KeyError, TypeError, ValueError, IndexError: a member is distorted; nothing was taken over.
         """
-        held = bytes.fromhex(state["list"][0]), number(state["list"][1])
+        held = octets(state["list"][0], 4), number(state["list"][1])
         page = state.get("page")
         if page is not None:
-            page = bytes.fromhex(page[0]), number(page[1]), number(page[2])
-        digests = [bytes.fromhex(digest) for digest in state.get("digests", ())]
-        if digests and [len(digest) for digest in digests] != [_DIGEST, _DIGEST]:
+            page = octets(page[0], 4), number(page[1]), number(page[2])
+        digests = [octets(digest, _DIGEST) for digest in state.get("digests", ())]
+        if len(digests) not in (0, 2):
             raise ValueError("digests")
         slots = number(state["cards"][2]) if "cards" in state else 0
+        cards = tuple(number(count) for count in state["cards"][:2]) if slots else (0, 0)
+        alarms = list(state.get("alarms", ()))
+        journal = state["epoch"], number(state["head"])
         session.office_epoch, session.revision = held
         session.page, session.digests, session.sectors = page, digests, slots // _SLOTS
-        session.held_cards = tuple(number(count) for count in state["cards"][:2]) if slots else (0, 0)
-        session.alarms = list(state.get("alarms", ()))
-        session.journal = state["epoch"], number(state["head"])
+        session.held_cards, session.alarms, session.journal = cards, alarms, journal
 
     async def send(self, door: str, session: Session, now: float) -> None:
         """The next delta or page towards what the door should have; the one after it follows its next state."""
@@ -91,9 +93,7 @@ class Lists:
         held = page[1] if page else session.revision
         if page is None and session.revision and session.office_epoch != mine:
             if not state.asked:
-                text = (
-                    "the door's list was made by another office: it is left alone until a reconciliation is asked for"
-                )
+                text = "the door's list was made by another office: left alone until a reconciliation is asked for"
                 self._found(door, Finding("list", text))
                 return
             strange = True
@@ -157,8 +157,6 @@ class Lists:
                     await self.again(door, session)
 
             session.again = asyncio.get_running_loop().create_task(again())
-
-    again: Callable[[str, Session], Awaitable[None]] | None = None
 
     # Full reconciliation
 

@@ -16,6 +16,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from menwei.deliver import TAKEN, deliver
@@ -35,7 +36,6 @@ _PRESENT_S = 30  # it may be restarting
 _CONFIRM_S = 120
 _ANSWER_S = 20
 _NAMED = 10
-_TRIES = 50  # of the latest commands, among which an earlier run of the same is looked for
 
 
 class Rekey:
@@ -107,7 +107,7 @@ class Rekey:
                     return False
                 if not await self._drop(upstream, operator=operator, approver=approver, reason=reason):
                     return False
-            self._note(Rotation(old=rotation.old, revision=rotation.revision, dropped=True))
+            self._note(replace(rotation, dropped=True))
         cover = self._cover()
         for name in cover.old:
             self._store.add_change(self._door, wire.pack_change(messages.FORGET, name))
@@ -183,7 +183,7 @@ class Rekey:
                     self._say("the door has not shown yet that it uses it: run it again")
                     return False
         old = KeyFile.load(self._path).door_key(self._door)  # freshly read it proves nothing: the one before
-        self._note(Rotation(old=old, revision=self._store.revision(self._door)), coming)
+        self._note(Rotation(None, old, self._store.revision(self._door), len(self._drops())), coming)
         self._say("the door uses its new key")
         return True
 
@@ -221,12 +221,15 @@ class Rekey:
             return False
         return not cover.blocked
 
+    def _drops(self) -> list[int | None]:
+        """The results of all commands to drop an old key, oldest first."""
+        commands = self._store.commands(self._door)
+        return [result for _, operation, *_, result in commands if operation == messages.OP_DROP_DOOR_KEY]
+
     async def _drop(self, upstream: Upstream, **people: int) -> bool:
         # An earlier run may have been broken off behind it: then the door has no old key any more, and refuses.
-        tried = any(
-            operation == messages.OP_DROP_DOOR_KEY and result in (None, messages.DONE)
-            for _, operation, *_, result in self._store.commands(self._door)[-_TRIES:]
-        )
+        before = self._keys.rotation(self._door).drops
+        tried = any(result in (None, messages.DONE) for result in self._drops()[before:])
         try:
             command = await upstream.drop_door_key(self._door, deadline_s=_ANSWER_S, **people)
         except NoSession as error:
@@ -251,7 +254,7 @@ def _words(cover: Cover) -> list[str]:
         (cover.unknown, "nobody knows which cards these are; enrol them in the register, or cancel them"),
         (
             cover.limited,
-            "visitors whose number of uses a new name would begin anew; wait for their end, or cancel them",
+            "visitors whose count of uses a new name would begin anew; wait for their end, or cancel them",
         ),
         (cover.lost, "cancelled, and not in the register: refused from then on as unknown, without an alert"),
     ):

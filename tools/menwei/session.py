@@ -19,6 +19,14 @@ def number(value: object) -> int:
     return found
 
 
+def octets(value: object, length: int) -> bytes:
+    """So many bytes in hex; ValueError or TypeError for all else."""
+    data = bytes.fromhex(value)
+    if len(data) != length:
+        raise ValueError(f"{value!r:.40} has not {length} bytes")
+    return data
+
+
 @dataclass
 class Command:
     """One command that was sent; `results` are the door's answers to it, the last one of a replay."""

@@ -68,7 +68,9 @@ class Stage:
         broker_url: a broker that is there already, or None for an embedded one.
         pki: folder of menwei pki; the door gets a certificate and all is over TLS. The broker's certificate must be for
             127.0.0.1 too, where the door finds the wire's near end.
+        certificate: what provision.json says of it, if the door is to have another one.
         door_port: where that broker serves doors, if that is not where it serves upstream.
+        site: its name; on somebody's own broker one that nobody else has, if None.
         database: the upstream's database, in the folder if None.
         settings, card_keys: what the door is provisioned with besides.
         nap_s: how long a closed door's tasks may sleep while nothing happens (docs/simulator.md); None: 6 s, as ever.
@@ -83,7 +85,9 @@ class Stage:
         seed: int = 0,
         broker_url: str | None = None,
         pki: Path | None = None,
+        certificate: dict | None = None,
         door_port: int | None = None,
+        site: str | None = None,
         database: Path | None = None,
         settings: dict | None = None,
         card_keys: list | None = None,
@@ -109,6 +113,7 @@ class Stage:
         self.broker_url = broker_url
         self._own_broker: EmbeddedBroker | None = None
         self._pki = pki
+        self._certificate = certificate
         self._door_port = door_port
         self._settings = settings or {}
         self._card_keys = card_keys or []
@@ -117,7 +122,7 @@ class Stage:
         self._on_early = on_early
         self._random = random.Random(seed)
         # On somebody's own broker two simulations must not meet.
-        self._site = SITE if broker_url is None else f"{SITE}-{secrets.token_hex(4)}"
+        self._site = site or (SITE if broker_url is None else f"{SITE}-{secrets.token_hex(4)}")
         self.store: Store | None = None
         self.upstream: Upstream | None = None
         self.proxy: Proxy | None = None
@@ -164,7 +169,7 @@ class Stage:
         certificate = {}
         if self._pki:
             settings["tls"] = True
-            certificate["tls"] = Pki(self._pki).door(self._site, DOOR).provision()
+            certificate["tls"] = self._certificate or Pki(self._pki).door(self._site, DOOR).provision()
         self.door.provision(
             {
                 "door_key": self._door_key.hex(),

@@ -32,7 +32,7 @@ from menwei.ingest import Ingest
 from menwei.keyfile import KeyFile
 from menwei.lists import Lists
 from menwei.orders import TIME_DEADLINE_S, Orders
-from menwei.session import Command, NoSession, Session, number
+from menwei.session import Command, NoSession, Session, number, octets
 from menwei.store import Event, Finding, Store
 from storage.mac import derive
 from sync import messages
@@ -254,7 +254,7 @@ class Upstream(Orders):
             self._changed(door)
             return
         try:
-            epoch, chain = bytes.fromhex(state["epoch"]), bytes.fromhex(state["chain"])
+            epoch, chain = octets(state["epoch"], 4), octets(state["chain"], 7)
             head, gone = number(state["head"]), max(number(state["acked"]), number(state["oldest"]) - 1)
             session = self._session(door, state, now, retained)
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
@@ -278,7 +278,7 @@ class Upstream(Orders):
 
     def _session(self, door: str, state: dict, now: float, retained: bool) -> Session | None:
         # Everything is read before anything is changed. None: the state was overtaken by a later one.
-        nonce = bytes.fromhex(state["nonce"])
+        nonce = octets(state["nonce"], 16)
         up, clock = number(state["up"]), state["clock"]
         if clock not in _CLOCKS:
             raise ValueError("clock")
