@@ -16,7 +16,7 @@ import esp32
 from drivers import mfrc522_probe
 from firmware import systemclock, testitems
 from firmware.version import VERSION
-from storage import ondemand, record, survey
+from storage import certificates, ondemand, record, survey
 from storage.journal import Journal
 from storage.keys import Keys
 from storage.settings import Settings
@@ -26,6 +26,7 @@ _MODULES = (
     "firmware.testitems",
     "drivers.mfrc522_probe",
     "storage.survey",
+    "storage.certificates",
     "storage.cardsector",
     "storage.keys",
     "storage.settings",
@@ -51,7 +52,8 @@ class _Test:
     async def run(self):
         """Fill `facts`."""
         service = self.service
-        for step in (self.reader, self.contacts, self.heap, self.service_itself, self.keys, self.settings):
+        steps = self.reader, self.contacts, self.heap, self.service_itself, self.keys, self.settings, self.certificate
+        for step in steps:
             began_ms = ticks_ms()
             step()
             await self.pause(began_ms)
@@ -137,6 +139,13 @@ class _Test:
         facts.gain_db = self.values.get("reader_gain_db", 33)
         facts.wanted_kilobaud = self.values.get("reader_spi_khz", 4000)
         facts.defaults = record.ALARM_SETTINGS_LOST in self.service.recorder.alarms
+
+    def certificate(self):
+        """The newest that is whole: how long it is valid by the door's clock."""
+        if self.values.get("tls"):
+            whole = certificates.paths(board.ROOT)
+            left_s = certificates.read(whole[0])[1] - self.service.clock.now_s if whole else 0
+            self.facts.left_s = left_s or -bool(whole)
 
 
 async def run(service):

@@ -25,6 +25,7 @@ _PATIENCE_S = const(600)  # for a link to come up and a clock to be set
 _LEAST_FREE = const(8192)  # bytes of heap: what a list update with its modules needs
 _LEAST_BLOCK = const(2048)  # the largest piece that anything in service asks for at once is 1,048 bytes
 _MOST_EXPONENT = const(9)  # of the clock's uncertainty in seconds: 512 s
+_LEAST_DAYS = const(14)  # a new one comes 60 days before the end, docs/broker.md
 _WATCHDOG = const(3)  # machine.WDT_RESET on the ESP32
 _RESETS = ("unknown", "power on", "hard reset", "watchdog", "deep sleep", "soft reset")
 _TRUST = ("at its floor", "held", "synchronised")
@@ -70,6 +71,7 @@ class Facts:
         self.idf_block = 0  # largest free piece outside the heap of MicroPython
         self.trust = 0
         self.exponent = 31
+        self.left_s = None  # of the newest certificate's validity; 0: none is whole, None: no TLS
         self.linked = None  # None: no upstream is set
         self.link_error = None
         self.key_copies = 0
@@ -89,7 +91,7 @@ def judge(facts):
         (record.TEST_HEAP,) + _heap(facts),
         (record.TEST_CLOCK,) + _clock(facts),
         (record.TEST_NETWORK,) + _network(facts),
-        (record.TEST_CERTIFICATE, SKIPPED, "none: this version has no TLS"),
+        (record.TEST_CERTIFICATE,) + _certificate(facts),
         (record.TEST_SUPPLY,) + _supply(facts),
         (record.TEST_KEYS,) + _keys(facts),
         (record.TEST_SETTINGS,) + _settings(facts),
@@ -172,6 +174,19 @@ def _clock(facts):
     if facts.exponent > _MOST_EXPONENT:
         return FAILED, text + ": too long without being set"
     return PASSED, text
+
+
+def _certificate(facts):
+    if facts.left_s is None:
+        return SKIPPED, "no TLS is set"
+    if facts.left_s == 0:
+        return FAILED, "none is whole: provision the door with one"
+    if facts.trust == record.FLOOR:
+        return SKIPPED, "there is one; the clock does not tell until when"
+    days = facts.left_s // _DAY_S
+    if facts.left_s < 0:
+        return FAILED, "ended %d days ago: set renew_port, or provision one" % -days
+    return _verdict(days >= _LEAST_DAYS), "valid for another %d days" % days
 
 
 def _network(facts):

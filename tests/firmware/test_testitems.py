@@ -32,6 +32,7 @@ FOUND = {
     "idf_block": number,
     "trust": st.integers(0, 2),
     "exponent": st.integers(0, 31),
+    "left_s": st.none() | st.integers(-(1 << 31), 1 << 31),
     "linked": st.none() | st.booleans(),
     "link_error": st.none() | st.text() | st.builds(OSError, st.integers(), st.text()),
     "key_copies": st.integers(0, 2),
@@ -102,6 +103,12 @@ def test_a_door_in_order_passes():
     assert found.pop(record.TEST_CERTIFICATE) == testitems.SKIPPED
     assert set(found.values()) == {testitems.PASSED}
     assert testitems.failed(testitems.judge(well())) == 0
+    assert verdicts(well(left_s=14 * 86_400))[record.TEST_CERTIFICATE] == testitems.PASSED
+
+
+def test_a_clock_that_was_not_set_says_nothing_of_a_certificate():
+    found = verdicts(well(left_s=14 * 86_400, trust=record.FLOOR, exponent=31, uptime_s=5))
+    assert found[record.TEST_CERTIFICATE] == testitems.SKIPPED
 
 
 @pytest.mark.parametrize(
@@ -129,6 +136,10 @@ def test_a_door_in_order_passes():
         (record.TEST_CLOCK, {"trust": record.HELD, "exponent": 10}),
         (record.TEST_NETWORK, {"linked": False}),
         (record.TEST_NETWORK, {"linked": False, "link_error": OSError(113, "no route")}),
+        (record.TEST_CERTIFICATE, {"left_s": 0}),
+        (record.TEST_CERTIFICATE, {"left_s": -1}),
+        (record.TEST_CERTIFICATE, {"left_s": -40 * 86_400}),
+        (record.TEST_CERTIFICATE, {"left_s": 14 * 86_400 - 1}),
         (record.TEST_SUPPLY, {"reset_cause": 3}),
         (record.TEST_KEYS, {"key_copies": 1}),
         (record.TEST_KEYS, {"key_copies": 0}),

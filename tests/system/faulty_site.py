@@ -24,7 +24,8 @@ from tls_site import Mosquitto, TlsSite
 
 from menwei.build import build
 from menwei.control import SimError
-from menwei.simdoor import EXIT_RESET, UNIX_2020, PowerLost, SimDoor
+from menwei.epoch import UNIX_2020
+from menwei.simdoor import EXIT_RESET, PowerLost, SimDoor
 
 SITE, DOOR = "faults", "gate"
 HERE = Path(__file__).parent

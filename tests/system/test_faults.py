@@ -19,8 +19,9 @@ from system.oracle_faults import Database, Intended, check_commands, check_event
 from tls_site import needs_mosquitto
 
 from menwei.control import SimError
+from menwei.epoch import UNIX_2020
 from menwei.flashmap import board_region
-from menwei.simdoor import UNIX_2020, PowerLost
+from menwei.simdoor import PowerLost
 
 pytestmark = needs_mosquitto
 

@@ -12,9 +12,9 @@ from system.faulty_site import DAY_S, DOOR, SITE, Site
 from system.oracle_faults import Database, check_events, pseudonym, read
 from tls_site import future, needs_mosquitto, past
 
+from menwei.epoch import UNIX_2020
 from menwei.flashmap import board_region
 from menwei.pki import END, server_name
-from menwei.simdoor import UNIX_2020
 
 pytestmark = needs_mosquitto
 

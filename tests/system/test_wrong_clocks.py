@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from menwei.epoch import UNIX_2020
 from menwei.scenario import Card
-from menwei.simdoor import UNIX_2020
 from menwei.stage import DOOR, Stage
 from storage import record
 from sync import messages

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from menwei import closedrate, ratereport
 from menwei.cli import app
-from menwei.closedrate import UNIX_2020, Entry, closed_rate
+from menwei.closedrate import Entry, closed_rate
+from menwei.epoch import UNIX_2020
 from storage import hours, record
 
 MIDNIGHT = int(datetime(2030, 5, 1, tzinfo=UTC).timestamp() - UNIX_2020) // 3600

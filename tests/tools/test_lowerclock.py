@@ -7,9 +7,9 @@ from typer.testing import CliRunner
 from upstream_world import DOOR, NOW, WAIT_S
 
 from menwei.cli import app
+from menwei.epoch import UNIX_2020
 from menwei.lowerclock import lower_at_door
 from menwei.store import Store
-from menwei.upstream import UNIX_2020
 from storage import record
 from sync import messages
 from sync.upstream import pack_change
@@ -49,7 +49,7 @@ async def test_from_the_command_line(world, tmp_path):
     world.keys.save(tmp_path / "keys.json")
     words = [
         "lower-clock", DOOR, "--broker", f"mqtt://127.0.0.1:{world.port}", "--keys", str(tmp_path / "keys.json"),
-        "--db", str(tmp_path / "other.db"), "--operator", "7", "--approver",
+        "--db", str(tmp_path / "upstream.db"), "--operator", "7", "--approver",
     ]  # fmt: skip
     result = await asyncio.to_thread(CliRunner().invoke, app, [*words, "8"])
     assert (result.exit_code, result.output) == (0, f"{DOOR}: done\n")

@@ -16,11 +16,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 
 from menwei import names
+from menwei.epoch import UNIX_2020
 from menwei.image import Journal
 from menwei.store import Event, Store
 from storage import hours, record
 
-UNIX_2020 = 1577836800
 TARGET = 0.95  # residential property service assessments in China ask for 95 % and more
 # Sanyou SRD data sheet, "Endurance": 100,000 operations at rated load, as of most relays of that size.
 RELAY_CYCLES = 100_000

@@ -47,7 +47,7 @@ class _Delivery:
         host, port, context = at
         self._keys, self._store, self._door, self._say = keys, store, door, say
         self._number = 0
-        self.upstream = Upstream(host, port, keys, store, tls=context)
+        self.upstream = Upstream(host, port, keys, store, tls=context, serves=False)
 
     def _outcome(self) -> int | None:
         """The reason of the last record about this parcel, stored by us or by a `menwei listen` beside us.
@@ -69,7 +69,10 @@ class _Delivery:
     def _position(self) -> list[int]:
         """What the door's state says of parcels: number, bytes so far, number taken last."""
         known = self._store.door(self._door)
-        return list(known[1].get("parcel", (0, 0, 0))) if known else [0, 0, 0]
+        told = known[1].get("parcel") if known else None
+        # Older software says nothing of it, or two of the three numbers.
+        told = [value for value in told if isinstance(value, int)] if isinstance(told, list) else []
+        return [*told, 0, 0, 0][:3]
 
     async def present(self) -> bool:
         """Whether the door is connected; its state is kept by the broker, and comes at once if it is."""

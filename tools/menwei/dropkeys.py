@@ -42,7 +42,7 @@ async def drop_at_doors(
         version: what doors call it, 1 to 3 (`menwei.cardkeys.door_version`).
     """
     host, port, context = endpoint(broker, tls)
-    upstream = Upstream(host, port, keys, store, tls=context)
+    upstream = Upstream(host, port, keys, store, tls=context, serves=False)
     await upstream.start()
     failed = []
     try:
@@ -58,8 +58,7 @@ async def drop_at_doors(
 
 async def _drop(upstream: Upstream, door: str, kind: int, version: int, operator: int, approver: int) -> str:
     for _ in range(10 * _PRESENT_S):  # its state is kept by the broker, and comes at once if the door is there
-        session = upstream.sessions.get(door)
-        if session and session.time_done:
+        if door in upstream.sessions:
             break
         await asyncio.sleep(0.1)
     else:

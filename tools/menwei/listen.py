@@ -20,13 +20,14 @@ from menwei import names
 from menwei.cardregister import Register
 from menwei.copies import Cards, CopyCheck
 from menwei.corrected import corrected
+from menwei.epoch import UNIX_2020
 from menwei.keyfile import KeyFile
 from menwei.pki import Pki
 from menwei.public import Public
 from menwei.renewal import Renewals, serve
 from menwei.store import Event, Finding, Store
 from menwei.tls import Credentials, endpoint
-from menwei.upstream import UNIX_2020, Upstream
+from menwei.upstream import Upstream
 
 _ROWS = 24
 _FINDINGS = 6

@@ -38,7 +38,7 @@ async def lower_at_door(
     if not approver or operator == approver:
         raise ValueError("a clock is set back by two persons: name an approver who is not the operator")
     host, port, context = endpoint(broker, tls)
-    upstream = Upstream(host, port, keys, store, tls=context)
+    upstream = Upstream(host, port, keys, store, tls=context, serves=False)
     await upstream.start()
     try:
         for _ in range(int(10 * _PRESENT_S)):  # its state is kept by the broker, and comes at once if the door is there

@@ -97,7 +97,8 @@ async def place(
     operation, least, _, meaning = ORDERS[name]
     host, port, context = endpoint(broker, tls)
     got: set[tuple[str, int]] = set()
-    upstream = Upstream(host, port, keys, store, on_event=lambda event: got.add((event.epoch, event.seq)), tls=context)
+    calls = {"on_event": lambda event: got.add((event.epoch, event.seq))}
+    upstream = Upstream(host, port, keys, store, tls=context, serves=False, **calls)
     await upstream.start()
     try:
         for _ in range(10 * _PRESENT_S):  # its state is kept by the broker, and comes at once if the door is there

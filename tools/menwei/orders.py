@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
+from menwei.epoch import UNIX_2020
 from menwei.session import Command, NoSession, Session
 from menwei.store import Store
 from sync import messages
 from sync import upstream as wire
 
-UNIX_2020 = 1577836800
 # What a door carries out only with a second person's consent.
 APPROVED = (
     messages.OP_UNLOCK,
@@ -89,7 +89,7 @@ class Orders:
         session = self.sessions.get(command.door)
         if session and session.nonce != command.nonce:
             self._replayed = command
-        await self._publish(command.door, "cmd", command.raw)
+        await self.publish(command.door, "cmd", command.raw)
 
     async def order(
         self,
@@ -123,5 +123,5 @@ class Orders:
             "approver": approver, "reason": reason, "deadline": deadline,
         }  # fmt: skip
         self.store.add_command(door, fields, raw, int(now))
-        await self._publish(door, "cmd", raw)
+        await self.publish(door, "cmd", raw)
         return command

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
+from menwei.epoch import UNIX_2020
 from storage.mac import derive
 from sync import upstream as wire
 
 MEMBERS = frozenset(("settings", "card_keys", "tls", "door_key", "wifi_secret"))
-_UNIX_2020 = 1577836800
 _BLOCK = 16
 _MOST_NUMBER = (1 << 30) - 1
 
@@ -69,4 +69,4 @@ def next_number(position: list[int], now: float) -> int:
         position: `parcel` of the door's state.
         now: Unix time.
     """
-    return max(int(now) - _UNIX_2020, position[0] + 1, position[2] + 1)
+    return max(int(now) - UNIX_2020, position[0] + 1, position[2] + 1)

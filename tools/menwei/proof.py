@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from menwei.doorlist import unpack_change
+from menwei.epoch import UNIX_2020
 from menwei.keyfile import KeyFile
 from menwei.names import CREDENTIALS
 from menwei.store import Store
@@ -23,7 +24,6 @@ from sync.messages import FORGET, PUT, REVOKE, SUSPEND
 
 CONFIRMED, WAITING, LIVE, NEVER = "confirmed", "not yet confirmed", "not cancelled", "never on the list"
 
-_UNIX_2020 = 1577836800
 _PSEUDONYM = 7
 _UID_LENGTHS = (4, 7, 10)
 _UNKNOWN = 31  # uncertainty of a record
@@ -133,7 +133,7 @@ def prove(store: Store, door: str, pseudonym: bytes) -> Proof:
     if sealed and not left_out:
         journal, seq, time, trust, uncertainty = sealed
         common |= {
-            "since": time + _UNIX_2020, "trust": _TRUST.get(trust, str(trust)), "record": f"{journal}:{seq}",
+            "since": time + UNIX_2020, "trust": _TRUST.get(trust, str(trust)), "record": f"{journal}:{seq}",
             "error_s": None if trust == record.FLOOR or uncertainty == _UNKNOWN else 1 << uncertainty,
         }  # fmt: skip
     why = None

@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from menwei.closedrate import TARGET, UNIX_2020, Entry, Report, Row, of_journal, of_store
+from menwei.closedrate import TARGET, Entry, Report, Row, of_journal, of_store
+from menwei.epoch import UNIX_2020
 from menwei.flashmap import ImageError, locate
 from menwei.image import read_journal
 from menwei.store import Store

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from menwei.epoch import UNIX_2020
 from menwei.keyfile import KeyFile
 from menwei.names import CREDENTIALS
 from menwei.store import Store
@@ -22,7 +23,6 @@ from sync import messages
 
 _ALL = 1 << 30
 _PSEUDONYM = 7
-_UNIX_2020 = 1577836800
 _GONE = -1
 _LIVE, _REVOKED = 0, messages.REVOKE - messages.PUT
 
@@ -41,7 +41,7 @@ class _Entry:
         return bool(self.values[7] >> 2)
 
     def ended(self, now: float) -> bool:
-        return int.from_bytes(self.values[3:6], "little") * 60 <= now - _UNIX_2020
+        return int.from_bytes(self.values[3:6], "little") * 60 <= now - UNIX_2020
 
 
 @dataclass

@@ -29,7 +29,6 @@ from menwei.unixport import command, environment
 EXIT_QUIT = 0
 EXIT_POWER_CUT = 86
 EXIT_RESET = 87
-UNIX_2020 = 1577836800
 
 _READY_S = 20
 _ANSWER_S = 120

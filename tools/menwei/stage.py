@@ -23,6 +23,7 @@ from pathlib import Path
 from menwei.broker import EmbeddedBroker
 from menwei.build import build
 from menwei.control import SimError
+from menwei.epoch import UNIX_2020
 from menwei.flashmap import board_region
 from menwei.image import Journal, read_journal
 from menwei.keyfile import KeyFile
@@ -30,7 +31,7 @@ from menwei.mechanics import Mechanics
 from menwei.pki import Pki
 from menwei.proxy import Proxy
 from menwei.scenario import Card
-from menwei.simdoor import EXIT_RESET, UNIX_2020, PowerLost, SimDoor
+from menwei.simdoor import EXIT_RESET, PowerLost, SimDoor
 from menwei.store import Event, Store
 from menwei.tls import Credentials, endpoint
 from menwei.upstream import Upstream

@@ -27,10 +27,11 @@ import aiomqtt
 from menwei import doorkeys
 from menwei.copies import CopyCheck
 from menwei.early import Early
+from menwei.epoch import UNIX_2020
 from menwei.ingest import Ingest
 from menwei.keyfile import KeyFile
 from menwei.lists import Lists
-from menwei.orders import TIME_DEADLINE_S, UNIX_2020, Orders
+from menwei.orders import TIME_DEADLINE_S, Orders
 from menwei.session import Command, NoSession, Session, number, octets
 from menwei.store import Event, Finding, Store
 from storage.mac import derive
@@ -63,6 +64,7 @@ class Upstream(Orders):
         copies: compares the counters of cards; without it nobody does.
         on_change: called with the door's name when its state or one of its findings has changed.
         tls: for a connection over TLS with upstream's certificate (menwei.tls).
+        serves: send doors their time and list. Who only orders leaves it to `menwei listen`: an order more counts.
     """
 
     def __init__(
@@ -80,12 +82,13 @@ class Upstream(Orders):
         copies: CopyCheck | None = None,
         on_change: Callable[[str], None] | None = None,
         tls: ssl.SSLContext | None = None,
+        serves: bool = True,
     ) -> None:
         self.store = store
         self.sessions: dict[str, Session] = {}
         self.connected = asyncio.Event()
         self._address = (host, port)
-        self._tls = tls
+        self._tls, self._serves = tls, serves
         self._keys = keys
         self._clock = clock
         self._now = 0.0  # Unix time when the message that is being worked on was received
@@ -100,6 +103,7 @@ class Upstream(Orders):
         self._lists = Lists(store, keys, self._publish_list, self._found)
         self._lists.again = self._send_list_again
         self._client: aiomqtt.Client | None = None
+        self._error = ""  # of the last connection
         self._task: asyncio.Task | None = None
         self._timer: asyncio.Task | None = None
         self._replayed: Command | None = None
@@ -119,7 +123,9 @@ class Upstream(Orders):
         if not waiting.done():
             waiting.cancel()
             await self.stop()
-            raise OSError(f"no answer from the broker at {self._address[0]}:{self._address[1]} within {timeout_s} s")
+            why = f": {self._error}" if self._error else ""
+            host, port = self._address
+            raise OSError(f"no answer from the broker at {host}:{port} within {timeout_s} s{why} (docs/link.md)")
         self._timer = asyncio.create_task(self._keep_time())
 
     async def stop(self) -> None:
@@ -145,6 +151,7 @@ class Upstream(Orders):
                     async for message in client.messages:
                         await self._receive(message)
             except aiomqtt.MqttError as error:
+                self._error = str(error)
                 _log.warning("broker: %s; trying again in %d s", error, _RETRY_S)
             self._client = None
             self.connected.clear()
@@ -154,17 +161,14 @@ class Upstream(Orders):
         self._now = time.time() if self._clock is None else await self._clock()
         return self._now
 
-    async def _publish(self, door: str, leaf: str, payload: bytes) -> None:
+    async def publish(self, door: str, leaf: str, payload: bytes) -> None:
+        """Publish a message that is complete, below a door's topic; NoSession if there is no broker."""
         if self._client is None:
             raise NoSession("upstream has no broker at the moment; try again when it is back")
         await self._client.publish(messages.topic(self._keys.site, door, leaf), payload, qos=_QOS)
 
-    async def publish(self, door: str, leaf: str, payload: bytes) -> None:
-        """Publish a message that is complete, below a door's topic; NoSession if there is no broker."""
-        await self._publish(door, leaf, payload)
-
     async def _publish_list(self, door: str, payload: bytes) -> None:
-        await self._publish(door, "list", payload)
+        await self.publish(door, "list", payload)
 
     def _key(self, door: str, purpose: bytes) -> bytes:
         return derive(self._keys.door_key(door), purpose)
@@ -216,7 +220,7 @@ class Upstream(Orders):
         # Stored and committed; only now may the door be told.
         if taken.ack and self._keys.is_sure(door):  # if not, the door sends it again
             epoch, seq, chain = taken.ack
-            await self._publish(door, "event/ack", wire.build_ack(self._key(door, b"event-ack"), epoch, seq, chain))
+            await self.publish(door, "event/ack", wire.build_ack(self._key(door, b"event-ack"), epoch, seq, chain))
         for events, call in ((taken.rows.events, self._on_event), (taken.rows.apart, self._on_apart)):
             for event in events if call else ():
                 call(event)
@@ -262,6 +266,8 @@ class Upstream(Orders):
             self._found(door, finding)
         self.store.set_state(door, state, int(now))
         self._changed(door)
+        if not self._serves:
+            return
         if session.time_done and now - session.time_sent_at > _TIME_AGAIN_S:
             session.time_done, session.time_tries = False, 0
         pause_s = _DOUBT_S if session.time_doubted else _RESEND_S
