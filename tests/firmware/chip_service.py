@@ -59,10 +59,11 @@ class Journal:
 
 
 class Lock:
+    released = False
+    cycles = 0
+
     def __init__(self, trace):
         self.trace = trace
-        self.released = False
-        self.cycles = 0
 
     def release(self):
         self.released = True
@@ -75,8 +76,7 @@ class Lock:
 
 class Player:
     played = resting = b""
-    playing = False
-    mask = 0xFF
+    playing, mask = False, 0xFF
 
     def play(self, pattern):
         self.played = pattern
@@ -108,8 +108,7 @@ class Hours:
         return self.armed_now
 
     def turns(self, earliest_min, latest_min, trust, locked_down):
-        was = self.free
-        self.free = self.free_now and not locked_down
+        was, self.free = self.free, self.free_now and not locked_down
         return self.free != was
 
 
@@ -489,8 +488,8 @@ class Doors(TestCase):
         self.service.list_changed(6, 7)
         self.assertEqual(self.service.state()["alarms"], [])
         kinds = [entry[:2] for entry in self.taken()]
-        alarms = [(record.ALARM, alarm)] * 2
-        self.assertEqual(kinds, alarms + [(record.LIST, 0), (record.ALARM_ENDED, alarm), (record.LIST, 0)])
+        ended = [(record.LIST, 0), (record.ALARM_ENDED, alarm), (record.LIST, 0)]
+        self.assertEqual(kinds, [(record.ALARM, alarm)] * 2 + ended)
 
     def test_a_tombstone_that_gives_way_is_told(self):
         self.allowlist.giving_way(b"\0tomb01")
