@@ -13,7 +13,7 @@ class Sockets:
     linked = False
 
 
-sys.modules["boards.sim.sockets"] = sys.modules["socket"] = Sockets
+sys.modules["boards.sim.sockets"] = sys.modules["socket"] = sys.modules["tls"] = Sockets
 
 import board
 import esp32
