@@ -229,7 +229,7 @@ async def test_another_offices_list_is_reconciled_when_the_office_says_so(world)
 async def test_an_old_database_leaves_the_doors_list_alone_until_it_is_told_otherwise(world):
     await settled(world, 20)
     world.store._db.execute("DELETE FROM changes WHERE revision > 10")
-    world.upstream._lists.forget()
+    world.upstream._lists._lists.clear()
     await world.again()
     await world.found("list")
     await world.again()

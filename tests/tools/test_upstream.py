@@ -337,3 +337,18 @@ async def test_a_kept_state_of_a_door_whose_clock_is_ahead_of_ours_brings_nothin
     assert (command.operation, result) == (messages.OP_SET_TIME, messages.DONE)
     order = await world.upstream.lock_down(DOOR, True, operator=7)
     assert await order.wait(WAIT_S) == messages.DONE
+
+
+async def test_a_fault_of_ours_in_one_message_costs_that_message_only(world, monkeypatch):
+    def broken(*_arguments):
+        raise RuntimeError("a mistake of ours")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "set_state", broken)
+        await world.door.connect()
+        await world.door.state()
+        await asyncio.sleep(0.3)
+        await world.door.disconnect()
+    assert not world.store.door(DOOR)
+    await world.join()
+    assert world.store.door(DOOR)[1]["online"] == 1

@@ -57,9 +57,11 @@ class Lists:
         self._lists: dict[str, DoorList] = {}
         self.again: Callable[[str, Session], Awaitable[None]] | None = None  # called to try a step once more
 
-    def forget(self) -> None:
-        """The database is another one."""
-        self._lists.clear()
+    def use(self, store: Store) -> None:
+        """Go on with this database; what is known of another one is forgotten."""
+        if store is not self.store:
+            self.store = store
+            self._lists.clear()
 
     @staticmethod
     def take_state(session: Session, state: dict) -> None:

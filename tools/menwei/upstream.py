@@ -196,8 +196,10 @@ class Upstream(Orders):
             # Not stored, so not acknowledged: the door keeps it and sends it again.
             self._ingest.forget_claims()
             _log.error("%s: the database failed: %s", door, error)
-        except NoSession:
+        except (NoSession, aiomqtt.MqttError):
             pass  # the broker went away meanwhile: the door will say it all again
+        except Exception:  # one message must not end the service of all doors; nothing of it was acknowledged
+            _log.exception("%s: a message on %s could not be worked on", door, message.topic)
 
     def _found(self, door: str, finding: Finding) -> None:
         if self.store.add_finding(door, finding, int(self._now)):
@@ -359,8 +361,8 @@ class Upstream(Orders):
 
     def change(self, door: str, change: bytes) -> int:
         """Append a change (`sync.upstream.pack_change`) to a door's intended list; returns its revision."""
-        made_at = int(time.time() if self._clock is None else self._now)
-        revision = self.store.add_change(door, change, made_at or None)
+        made_at = int(time.time() if self._clock is None else self._now) or None
+        revision = self.store.add_change(door, change, made_at)
         self._send_list_soon(door)
         return revision
 
@@ -388,9 +390,7 @@ class Upstream(Orders):
         task.add_done_callback(self._tasks.discard)
 
     async def _send_list(self, door: str, session: Session) -> None:
-        if self._lists.store is not self.store:
-            self._lists.store = self.store
-            self._lists.forget()
+        self._lists.use(self.store)
         await self._lists.send(door, session, self._now)
 
     async def _send_list_again(self, door: str, session: Session) -> None:
