@@ -348,7 +348,7 @@ async def test_a_fault_of_ours_in_one_message_costs_that_message_only(world, mon
         await world.door.connect()
         await world.door.state()
         await asyncio.sleep(0.3)
-        await world.door.disconnect()
     assert not world.store.door(DOOR)
-    await world.join()
+    await world.door.state()
+    await world.until(lambda: world.store.door(DOOR))
     assert world.store.door(DOOR)[1]["online"] == 1
