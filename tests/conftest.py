@@ -22,6 +22,7 @@ def pytest_configure(config):
 
 # Files that take longest: they begin first, or a core waits for the last of them.
 SLOW = (
+    *("test_door_key_rotation", "test_tls_changes", "test_single_faults", "test_faults"),
     *("test_taps", "test_power_cuts", "test_flipped_bits", "test_credentials", "test_day", "chip_allowlist_cuts"),
     *("test_month", "test_way_out", "chip_journal_retention", "chip_allowlist", "test_card_key_rotation"),
     *("test_old_images", "test_supervision", "chip_journal_cuts", "chip_journal_faults"),
