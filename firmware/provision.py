@@ -48,7 +48,7 @@ class _Plan:
         self.before = store.load(config.DEFAULTS, config.validate)
         settings = given["settings"] if complete else given.get("settings", {})
         secret = given.get("wifi_secret", "" if complete else None)
-        if not isinstance(settings, dict) or not (secret is None or isinstance(secret, str)):
+        if not isinstance(settings, dict) or not isinstance("" if "wifi_secret" not in given else secret, str):
             raise ValueError("settings must be an object, wifi_secret a text")
         if not complete:
             merged = dict(self.before)

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 PIECE = 20_000
-MESSAGES = ("chip_fuzz_link", "test_fuzz_upstream")
+MESSAGES = ("chip_fuzz_link", "chip_fuzz_packets", "test_fuzz_upstream")
 FOLDER = Path(__file__).parent
 
 

@@ -121,8 +121,8 @@ MUTANTS = [
     ),
     (
         "firmware/watch.py",
-        "self._player.mask = _ALL if door.fire or self._sound_ms > 0 else _LIGHTS",
-        "self._player.mask = _ALL if self._sound_ms > 0 else _LIGHTS",
+        "self._player.mask = _ALL if door.fire or (self._sound_ms > 0 and not silent) else _LIGHTS",
+        "self._player.mask = _ALL if self._sound_ms > 0 and not silent else _LIGHTS",
         "fire can be muted",
         _WATCH,
     ),

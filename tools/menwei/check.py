@@ -25,7 +25,7 @@ from menwei import names
 from menwei.image import Journal
 from menwei.journalscan import Record
 from menwei.store import Event
-from storage.record import CLOCK, HELD, HOUR, SELF_TEST, TEST_PASSED
+from storage.record import CLOCK, HELD, HOUR, LIST, SELF_TEST, TEST_PASSED
 
 NOBODY = "-"
 _FIELDS = 4
@@ -122,7 +122,9 @@ def people_by_pseudonym(uids: Mapping[str, str], pseudonym: Callable[[bytes], by
 
 def line_of(kind: int, reason: int, pseudonym: str, people: Mapping[str, str]) -> Line:
     """An event's numbers in words; a pseudonym of nobody we know is shown behind a `?`."""
-    who = NOBODY if not pseudonym.strip("0") else people.get(pseudonym, "?" + pseudonym)
+    # In a record of the list the office's epoch stands there: nobody.
+    nobody = kind == LIST or not pseudonym.strip("0")
+    who = NOBODY if nobody else people.get(pseudonym, "?" + pseudonym)
     return Line(names.kind(kind), names.reason(kind, reason), who)
 
 
