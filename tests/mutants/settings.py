@@ -23,7 +23,7 @@ MUTANTS = [
     ),
     (
         "storage/keys.py",
-        "if blob == _sealed(body):",
+        "if check == _check(_LABEL, body) or check == _check(_ROTATING, body):",
         "if len(body) > _GENERATION + _KEY:",
         "a damaged key is used",
         _KEYS,
